@@ -1,0 +1,54 @@
+-- state.db, schema 1: written by sync alone; can be rebuilt from objects/ and trust/. Read by web, agent and commands.
+PRAGMA user_version = 1;
+
+-- release, generation (rises whenever what a page shows may have changed), county, box, school_code, school_name, floor, …
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE collection (
+    id TEXT PRIMARY KEY, stage TEXT NOT NULL, subject TEXT NOT NULL, edition TEXT NOT NULL,
+    grade TEXT NOT NULL, volume TEXT NOT NULL, position INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- One row a lesson that the release lists in a subscribed collection. `wanted` is the package the release names, `present` the
+-- package that teachers see (null: none yet; other than `wanted`: the older version goes on until the newer is whole).
+CREATE TABLE lesson (
+    id TEXT PRIMARY KEY, collection TEXT NOT NULL REFERENCES collection (id), position INTEGER NOT NULL,
+    unit TEXT NOT NULL, unit_no INTEGER, no INTEGER, title TEXT NOT NULL, periods INTEGER NOT NULL,
+    kinds TEXT NOT NULL,               -- JSON list, what the release says it holds
+    added INTEGER NOT NULL,            -- unix seconds, when the county first published it
+    wanted TEXT NOT NULL,              -- infohash
+    size INTEGER NOT NULL,
+    present TEXT,                      -- infohash
+    detail TEXT,                       -- lesson.json of the present package
+    arriving INTEGER NOT NULL DEFAULT 0,   -- 1 while blocks of `wanted` are asked for or have come
+    have_bytes INTEGER NOT NULL DEFAULT 0, -- verified bytes of `wanted`
+    reason TEXT NOT NULL DEFAULT '',   -- why it is not here, for people
+    arrived INTEGER                    -- unix seconds, when `present` became visible (by this box's clock)
+) WITHOUT ROWID;
+CREATE INDEX lesson_by_collection ON lesson (collection, position);
+
+-- Files of the packages that lessons point at (wanted or present).
+CREATE TABLE file (
+    infohash TEXT NOT NULL, path TEXT NOT NULL, root TEXT NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (infohash, path)
+) WITHOUT ROWID;
+CREATE INDEX file_by_root ON file (root);
+
+-- Verified, durable files in objects/.
+CREATE TABLE object (
+    root TEXT PRIMARY KEY, size INTEGER NOT NULL, verified INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What lies in drop folders: read once, matched against whatever is wanted now or later.
+CREATE TABLE drop_file (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    sha256 TEXT, leaves BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- What sync is doing, as JSON values: progress, sources, space, budget, clock, last_contact.
+CREATE TABLE status (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE problem (
+    code TEXT NOT NULL, subject TEXT NOT NULL, message TEXT NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY (code, subject)
+) WITHOUT ROWID;

@@ -1,0 +1,193 @@
+"""Every error that a person or another program may see: a code, what happened, what to do.
+
+The class docstring is the remedy shown to people. `code` never changes once released; `retryable` tells
+whether the same call may succeed later with nothing changed by hand.
+"""
+
+from __future__ import annotations
+
+
+class LessonBoxError(Exception):
+    """Look at the message; if it does not help, send `lessonbox doctor` to the county's technician."""
+
+    code = "E-INTERNAL"
+    retryable = False
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, one sentence."""
+        return " ".join((type(self).__doc__ or "").split())
+
+    def line(self) -> str:
+        """The one line that a command prints on stderr (contract.md)."""
+        what = " ".join(self.what.split()).rstrip(".")
+        return f"error {self.code}: {what}. {self.remedy}"
+
+
+class FormatError(LessonBoxError):
+    """It was made by another or newer program, or damaged: fetch it again, or update this program."""
+
+    code = "E-FORMAT"
+
+
+class TooBigError(FormatError):
+    """It is larger than this kind of file may be, so it was not read: get a fresh copy from the county."""
+
+    code = "E-TOO-BIG"
+
+
+class LengthError(FormatError):
+    """Length and hash tree do not belong together: the file is not what it claims to be; fetch it again."""
+
+    code = "E-LENGTH"
+
+
+class PathError(FormatError):
+    """Rename the file to a short name without / \\ : * ? " < > | and publish again."""
+
+    code = "E-PATH"
+
+
+class TorrentError(FormatError):
+    """The package description is damaged or forged: fetch it again from the county."""
+
+    code = "E-TORRENT"
+
+
+class LeavesError(FormatError):
+    """The list of block hashes is damaged: fetch it again from the county."""
+
+    code = "E-LEAVES"
+
+
+class LessonError(FormatError):
+    """The lesson's description is damaged: the county must publish this lesson again."""
+
+    code = "E-LESSON"
+
+
+class TrustError(LessonBoxError):
+    """Nothing was changed. If it came from the county's own server, call the county's technician."""
+
+    code = "E-TRUST"
+
+
+class SignatureError(TrustError):
+    """It is not signed by this county: nothing was changed. Check where the file came from."""
+
+    code = "E-SIGNATURE"
+
+
+class RollbackError(TrustError):
+    """It is older than what this box already has: nothing was changed. Use a newer copy."""
+
+    code = "E-ROLLBACK"
+
+
+class TargetError(TrustError):
+    """The file differs from what the county signed: nothing was changed; fetch it again."""
+
+    code = "E-TARGET"
+
+
+class EnvelopeError(TrustError):
+    """The envelope is for another box or older than the one here: nothing was changed."""
+
+    code = "E-ENVELOPE"
+
+
+class ClockError(LessonBoxError):
+    """Set this computer's clock and try again; with a date that is really right, add --allow-date."""
+
+    code = "E-CLOCK"
+
+
+class EnrolError(LessonBoxError):
+    """Make a new enrolment file at the county with `county enrol` and use that."""
+
+    code = "E-ENROL"
+
+
+class SequenceConflictError(LessonBoxError):
+    """Two different reports carry one number: the box may have been copied. Enrol it again."""
+
+    code = "E-SEQ-CONFLICT"
+
+
+class DiskFullError(LessonBoxError):
+    """Free some space or plug in a larger disk; what is here already goes on working."""
+
+    code = "E-DISK-FULL"
+    retryable = True
+
+
+class StorageError(LessonBoxError):
+    """The disk refuses to read or write: check its cable and health, then try again."""
+
+    code = "E-STORAGE"
+    retryable = True
+
+
+class NewerDataError(LessonBoxError):
+    """The data was written by a newer program: update this program; nothing was changed."""
+
+    code = "E-NEWER-DATA"
+
+
+class NetworkError(LessonBoxError):
+    """Check the cable and the county's address; it is tried again by itself."""
+
+    code = "E-NETWORK"
+    retryable = True
+
+
+class NotFoundError(LessonBoxError):
+    """Check the name or path and try again."""
+
+    code = "E-NOT-FOUND"
+
+
+class SetupError(LessonBoxError):
+    """Run the init command first, or name the right folder with --data."""
+
+    code = "E-SETUP"
+
+
+class SettingError(LessonBoxError):
+    """Correct the setting; `--help` and docs/settings.md list every one with its range."""
+
+    code = "E-SETTING"
+
+
+class SourceError(LessonBoxError):
+    """Correct the file or folder named and publish again; everything else was published."""
+
+    code = "E-SOURCE"
+
+
+class ToolError(LessonBoxError):
+    """Install the program named (a Debian package) and try again."""
+
+    code = "E-TOOL"
+
+
+class BusyError(LessonBoxError):
+    """Another copy of this program is using the folder: stop it first, or wait."""
+
+    code = "E-BUSY"
+    retryable = True
+
+
+def all_errors() -> list[type[LessonBoxError]]:
+    """Every error class, by code."""
+    found: list[type[LessonBoxError]] = []
+    queue: list[type[LessonBoxError]] = [LessonBoxError]
+    while queue:
+        cls = queue.pop()
+        found.append(cls)
+        queue.extend(cls.__subclasses__())
+    return sorted(found, key=lambda cls: cls.code)

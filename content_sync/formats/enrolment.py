@@ -1,0 +1,108 @@
+"""The enrolment file: how a box learns whom to trust and proves which box it is, once (formats.md 6, 7)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from content_sync.errors import EnrolError, FormatError
+from content_sync.formats.canonical import check_format, dump, load, need, need_hex
+
+FORMAT = "lessonbox-enrolment/1"
+MAX_ENROLMENT = 256 << 10
+_BOX_ID = re.compile(r"b-[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What an enrolment file holds. `root` is the newest root metadata as a JSON object, not yet verified."""
+
+    county: str
+    urls: tuple[str, ...]
+    box: str
+    school_code: str
+    school_name: str
+    claim: str | None
+    root: dict[str, Any]
+
+
+def new_box_id() -> str:
+    """A fresh box id."""
+    return "b-" + secrets.token_hex(8)
+
+
+def new_claim() -> str:
+    """A fresh one-time secret of 128 bits, hex."""
+    return secrets.token_hex(16)
+
+
+def check_box_id(text: object) -> str:
+    """A box id; returns it. Raises FormatError."""
+    if not isinstance(text, str) or not _BOX_ID.fullmatch(text):
+        raise FormatError(f"not a box id: {str(text)[:40]!r}")
+    return text
+
+
+def check_url(text: object) -> str:
+    """A county address without its closing slash. Raises FormatError."""
+    if not isinstance(text, str):
+        raise FormatError("an address is missing")
+    try:
+        parts = urlsplit(text)
+        good = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise FormatError(f"not an address like http://HOST:PORT: {text[:120]!r}")
+    return text.rstrip("/")
+
+
+def claim_proof(claim: str, box: str, public_key: str) -> str:
+    """HMAC that binds a public key (hex) to a box by its claim (hex): formats.md 7."""
+    message = f"lessonbox-enrol/1\n{box}\n{public_key}".encode()
+    return hmac.new(bytes.fromhex(claim), message, hashlib.sha256).hexdigest()
+
+
+def dump_enrolment(enrolment: Enrolment) -> bytes:
+    """The bytes of an enrolment file."""
+    made = {
+        "format": FORMAT,
+        "county": enrolment.county,
+        "urls": list(enrolment.urls),
+        "box": enrolment.box,
+        "school": {"code": enrolment.school_code, "name": enrolment.school_name},
+        "root": enrolment.root,
+    }
+    if enrolment.claim is not None:
+        made["claim"] = enrolment.claim
+    return dump(made)
+
+
+def parse_enrolment(data: bytes) -> Enrolment:
+    """Read and check an enrolment file. Raises EnrolError for what is not one, FormatError otherwise."""
+    try:
+        obj = load(data, MAX_ENROLMENT)
+        check_format(obj, FORMAT)
+    except FormatError as error:
+        raise EnrolError(f"not an enrolment file: {error.what}") from None
+    school = need(obj, "school", dict)
+    urls = tuple(check_url(url) for url in need(obj, "urls", list))
+    claim = need_hex(obj, "claim", 32) if obj.get("claim") is not None else None
+    return Enrolment(
+        county=need(obj, "county", str),
+        urls=urls,
+        box=check_box_id(obj.get("box")),
+        school_code=need(school, "code", str),
+        school_name=need(school, "name", str),
+        claim=claim,
+        root=need(obj, "root", dict),
+    )

@@ -1,0 +1,102 @@
+"""What both console scripts share: error lines and exit codes (contract.md), JSON output, progress."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from content_sync.errors import LessonBoxError, StorageError
+
+DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+
+
+def run(command: click.Command, prog: str) -> int:
+    """Run a click command; an exit code. Errors become one line on stderr, never a traceback
+    (LESSONBOX_DEBUG=1 shows it)."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("LESSONBOX_LOG", "WARNING"),
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        result = command.main(prog_name=prog, standalone_mode=False)
+        return result if isinstance(result, int) else DONE
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.exceptions.Abort:
+        return 130
+    except LessonBoxError as error:
+        if os.environ.get("LESSONBOX_DEBUG"):
+            raise
+        print(error.line(), file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        if os.environ.get("LESSONBOX_DEBUG"):
+            raise
+        print(
+            StorageError(f"{error.filename or ''} {error.strerror or error}".strip()).line(), file=sys.stderr
+        )
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if os.environ.get("LESSONBOX_DEBUG"):
+            raise
+        print(LessonBoxError(f"{type(error).__name__}: {error}").line(), file=sys.stderr)
+        return FAILED
+
+
+def show(result: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
+    """Print a result: JSON on one line, or the text for people."""
+    print(json.dumps(result, ensure_ascii=False, sort_keys=True) if as_json else text(result))
+
+
+def size_text(number: float) -> str:
+    """Bytes for people: 1.5 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+class Progress:
+    """A bar of bytes or things on a terminal; elsewhere a plain line at each tenth."""
+
+    def __init__(self, what: str, total: int, unit: str = "B") -> None:
+        self.what, self.total, self.unit = what, max(total, 1), unit
+        self.done = 0
+        self._tenth = 0
+        self._bar = (
+            tqdm(total=total, desc=what, unit=unit, unit_scale=unit == "B", leave=True, dynamic_ncols=True)
+            if sys.stderr.isatty()
+            else None
+        )
+
+    def to(self, done: int) -> None:
+        """Set how much is done."""
+        step, self.done = done - self.done, done
+        if self._bar is not None:
+            self._bar.update(step)
+            return
+        tenth = 10 * done // self.total
+        if tenth > self._tenth:
+            self._tenth = tenth
+            amount = size_text(done) if self.unit == "B" else f"{done} {self.unit}"
+            print(f"{self.what}: {min(100, tenth * 10)}% ({amount})", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Finish the bar."""
+        if self._bar is not None:
+            self._bar.close()
