@@ -1,0 +1,77 @@
+"""The county's settings (county.toml) and where its files lie (formats.md 10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from content_sync.adapters.files import read_capped
+from content_sync.errors import SetupError
+from content_sync.settings import Setting, Settings, parse
+
+COUNTY_SETTINGS = (
+    Setting("name", "", "the county's name, as boxes and pages show it"),
+    Setting("urls", (), "addresses at which boxes reach this server, first the best"),
+    Setting("seeder_port", 6889, "port of the county's BitTorrent seeder", "port", 1, 65535),
+    Setting(
+        "seeder_address",
+        "",
+        "IP address or name of the seeder as boxes reach it; empty: the host of the first address",
+    ),
+    Setting("upload_rate", 0, "most bytes a second that the seeder sends; 0: no limit", "B/s", 0, 1 << 40),
+    Setting("announce_seconds", 120, "how often boxes come back to the tracker", "s", 10, 7200),
+    Setting("threads", 64, "threads that answer boxes and staff", "threads", 4, 1000),
+    Setting(
+        "expire_days",
+        365,
+        "after how many days without a new signature boxes show the library as stale",
+        "days",
+        1,
+        3650,
+    ),
+    Setting("page_width", 1440, "width of the page images made from PDF and PPT", "px", 320, 4096),
+    Setting("most_pages", 200, "pages of one document that are turned into images", "pages", 0, 10_000),
+)
+
+
+@dataclass(frozen=True)
+class CountyPaths:
+    """Where each file of a county lies."""
+
+    data: Path
+
+    @property
+    def config(self) -> Path:
+        return self.data / "county.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.data / "keys"
+
+    @property
+    def objects(self) -> Path:
+        return self.data / "objects"
+
+    @property
+    def public(self) -> Path:
+        return self.data / "public"
+
+    @property
+    def library_db(self) -> Path:
+        return self.data / "library.db"
+
+    @property
+    def reports_db(self) -> Path:
+        return self.data / "reports.db"
+
+    @property
+    def work(self) -> Path:
+        return self.data / "work"
+
+
+def load_settings(data: Path) -> Settings:
+    """The settings of the county whose data folder this is. Raises SetupError, SettingError."""
+    path = CountyPaths(data).config
+    if not path.is_file():
+        raise SetupError(f"{data} is not a county's data folder")
+    return parse(COUNTY_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
