@@ -132,6 +132,12 @@ class StorageError(LessonBoxError):
     retryable = True
 
 
+class DamagedDataError(LessonBoxError):
+    """A damaged file was put aside, whole, and a new one begun: keep it for the county's technician; check the disk."""
+
+    code = "E-DAMAGED"
+
+
 class NewerDataError(LessonBoxError):
     """The data was written by a newer program: update this program; nothing was changed."""
 
@@ -164,9 +170,15 @@ class SettingError(LessonBoxError):
 
 
 class SourceError(LessonBoxError):
-    """Correct the file or folder named and publish again; everything else was published."""
+    """Correct the file or folder named and publish again; what boards have already is not touched."""
 
     code = "E-SOURCE"
+
+
+class MediaError(LessonBoxError):
+    """It was published as it is; make it what every board shows: MP4 with H.264 and AAC, or PDF."""
+
+    code = "E-MEDIA"
 
 
 class ToolError(LessonBoxError):

@@ -1,12 +1,17 @@
-"""JSON as this project writes and reads it: canonical out, capped and strict in (formats.md, common rules)."""
+"""JSON as this project writes and reads it: canonical out, capped and strict in (formats.md, at its top)."""
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from content_sync.errors import FormatError, TooBigError
+
+MAX_WHOLE = (1 << 53) - 1
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def dump(value: object) -> bytes:
@@ -18,6 +23,13 @@ def dump(value: object) -> bytes:
 
 def _no_float(text: str) -> Any:
     raise FormatError(f"number is not whole: {text[:40]}")
+
+
+def _whole(text: str) -> int:
+    # beyond 2^53 other readers of JSON round, and SQLite overflows beyond 2^63
+    if len(text) > 17 or not -MAX_WHOLE <= (number := int(text)) <= MAX_WHOLE:
+        raise FormatError(f"number is out of range: {text[:40]}")
+    return number
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -33,9 +45,15 @@ def load(data: bytes, cap: int) -> dict[str, Any]:
         raise TooBigError(f"{len(data)} bytes, allowed are {cap}")
     try:
         value = json.loads(
-            data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float, object_pairs_hook=_no_twins
+            data.decode("utf-8"),
+            parse_int=_whole,
+            parse_float=_no_float,
+            parse_constant=_no_float,
+            object_pairs_hook=_no_twins,
         )
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        if _HALF.search(data):
+            dump(value)  # half a surrogate pair is no Unicode text: it could never be written again
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {str(error)[:120]}") from None
     if not isinstance(value, dict):
         raise FormatError("not a JSON object")
@@ -84,6 +102,8 @@ def parse_time(text: object) -> int:
     if not isinstance(text, str):
         raise FormatError("a time is missing")
     try:
+        if not _TIME.fullmatch(text):
+            raise ValueError
         return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
     except ValueError:
         raise FormatError(f"not a time: {text[:40]!r}") from None

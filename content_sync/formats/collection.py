@@ -18,11 +18,14 @@ from content_sync.formats.canonical import (
 )
 from content_sync.formats.hashtree import MAX_LENGTH
 from content_sync.formats.paths import check_id, check_path
+from content_sync.formats.torrent import MAX_TORRENT
 
 SUBJECT_FORMAT = "lessonbox-subject/1"
 COLLECTION_FORMAT = "lessonbox-collection/1"
 MAX_SUBJECT = 4 << 20
 MAX_COLLECTION = 8 << 20
+#: Leaves of 2 TiB: more than any lesson, and little enough for any disk.
+MAX_LEAVES = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,12 @@ def _parse_ref(value: object, cap: int) -> TargetRef:
     return TargetRef(check_path(need(value, "path", str)), length, need_hex(value, "sha256", 64))
 
 
+def _texts(values: list[object]) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise FormatError("a list holds something that is no text")
+    return tuple(str(value) for value in values)
+
+
 def _natural(value: object, key: str) -> int:
     number: int = need(value, key, int)
     if not 0 <= number <= MAX_LENGTH:
@@ -156,6 +165,8 @@ def parse_subject(data: bytes) -> Subject:
     )
     if any(not c.id.startswith(identity + "-") for c in collections):
         raise FormatError("a collection stands in another subject's index")
+    if len({c.id for c in collections}) != len(collections):
+        raise FormatError("two collections share an id")
     return Subject(identity, need(obj, "stage", str), need(obj, "subject", str), collections)
 
 
@@ -188,13 +199,13 @@ def parse_collection(data: bytes) -> Collection:
             unit_no=maybe(value, "unit_no", int),
             no=maybe(value, "no", int),
             periods=max(1, _natural(value, "periods")),
-            kinds=tuple(str(kind) for kind in need(value, "kinds", list)),
+            kinds=_texts(need(value, "kinds", list)),
             added=parse_time(value.get("added")),
             infohash=need_hex(value, "infohash", 64),
             size=_natural(value, "size"),
             files=_natural(value, "files"),
-            torrent=_parse_ref(need(value, "torrent", dict), 16 << 20),
-            leaves=_parse_ref(need(value, "leaves", dict), 1 << 32),
+            torrent=_parse_ref(need(value, "torrent", dict), MAX_TORRENT),
+            leaves=_parse_ref(need(value, "leaves", dict), MAX_LEAVES),
         )
         for value in need(obj, "lessons", list)
     )

@@ -6,7 +6,6 @@ Pure: parsing and the bytes to sign. Keys and signatures are the adapters' work.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from content_sync.errors import FormatError
@@ -63,6 +62,6 @@ def parse_signed(data: bytes, payload_type: str, cap: int) -> Signed:
             (need(entry, "keyid", str), base64.b64decode(need(entry, "sig", str), validate=True))
             for entry in entries
         )
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise FormatError("base64 is damaged") from None
     return Signed(payload_type, payload, signatures)

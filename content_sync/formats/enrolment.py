@@ -53,6 +53,9 @@ def check_url(text: object) -> str:
     if not isinstance(text, str):
         raise FormatError("an address is missing")
     try:
+        # urlsplit silently drops line ends and tabs
+        if not text.isprintable() or " " in text:
+            raise ValueError
         parts = urlsplit(text)
         good = (
             parts.scheme in ("http", "https")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, need, need_hex, parse_time, time_text
+from content_sync.formats.enrolment import check_box_id
 
 FORMAT = "lessonbox-envelope/1"
 MAX_ENVELOPE = 64 << 10
@@ -65,12 +66,16 @@ def _parse_ack(value: object) -> Ack | None:
         return None
     ranges = []
     for pair in need(value, "also", list)[: MAX_RANGES + 1]:
-        if not isinstance(pair, list) or len(pair) != 2 or not all(type(n) is int for n in pair):
+        whole = isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
+        if not whole or not 0 < pair[0] <= pair[1]:
             raise FormatError("a range of the acknowledgement is damaged")
         ranges.append((pair[0], pair[1]))
     if len(ranges) > MAX_RANGES:
         raise FormatError("too many ranges in the acknowledgement")
-    return Ack(need_hex(value, "stream", 16), need(value, "through", int), tuple(ranges))
+    through: int = need(value, "through", int)
+    if through < 0:
+        raise FormatError("'through' is out of range")
+    return Ack(need_hex(value, "stream", 16), through, tuple(ranges))
 
 
 def parse_envelope(payload: bytes) -> Envelope:
@@ -85,7 +90,7 @@ def parse_envelope(payload: bytes) -> Envelope:
     if not 0 < version < 1 << 53:
         raise FormatError("version is out of range")
     return Envelope(
-        box=need(obj, "box", str),
+        box=check_box_id(obj.get("box")),
         version=version,
         time=parse_time(obj.get("time")),
         school_code=need(school, "code", str),

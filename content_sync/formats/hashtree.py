@@ -73,13 +73,11 @@ def piece_layer(leaves: bytes, piece_length: int) -> bytes:
     `leaves` is a leaf list of a file longer than one piece. The last piece is padded to full size.
     """
     per = piece_length // BLOCK
-    height = per.bit_length() - 1
     out = bytearray()
     for start in range(0, len(leaves), per * HASH):
         nodes = [leaves[i : i + HASH] for i in range(start, min(start + per * HASH, len(leaves)), HASH)]
         nodes += [ZERO_LEAF] * (per - len(nodes))
         out += merkle_root(nodes)
-    assert height >= 0
     return bytes(out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "plan": ("教案", "teach", ()),
     "other": ("资料", "read", ()),
 }
+_RESOURCE_ID = re.compile(r"[a-z0-9-]{1,64}")
 STEPS = ("look", "read", "write", "practise", "teach")
 ROLES = ("main", "original", "page", "subtitles", "part")
 
@@ -122,15 +124,20 @@ def _parse_resource(value: object) -> Resource:
     for entry in need(value, "files", list, LessonError):
         role = need(entry, "role", str, LessonError)
         identity = FileId(need_hex(entry, "root", 64, LessonError), need(entry, "size", int, LessonError))
+        if not identity.length:
+            raise LessonError("an empty file can't be in a package")
         files.append(
             ResourceFile(
                 check_path(need(entry, "path", str, LessonError)), role if role in ROLES else "part", identity
             )
         )
+    identifier = need(value, "id", str, LessonError)
+    if not _RESOURCE_ID.fullmatch(identifier):
+        raise LessonError(f"not a resource id: {identifier[:80]!r}")
     if sum(entry.role == "main" for entry in files) != 1:
         raise LessonError("a resource has not exactly one main file")
     return Resource(
-        id=need(value, "id", str, LessonError)[:64],
+        id=identifier,
         kind=kind if kind in KINDS else "other",
         step=step if step in STEPS else "read",
         title=need(value, "title", str, LessonError),

@@ -13,7 +13,7 @@ MAX_COMPONENTS = 16
 MAX_PATH_BYTES = 1024
 MAX_COMPONENT_BYTES = 255
 _FORBIDDEN = set('\\:*?"<>|')
-_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{2,62}[a-z0-9]")
 
 
@@ -57,7 +57,7 @@ def check_distinct(paths: Iterable[str]) -> None:
     files: set[str] = set()
     folders: set[str] = set()
     for path in paths:
-        folded = unicodedata.normalize("NFC", path.casefold())
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
         parents = ["/".join(folded.split("/")[:i]) for i in range(1, folded.count("/") + 1)]
         if folded in files or folded in folders or any(parent in files for parent in parents):
             raise PathError(f"two files of one package share the name {path!r}")

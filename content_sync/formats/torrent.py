@@ -19,6 +19,8 @@ from content_sync.formats.paths import check_component, check_distinct, check_pa
 MAX_TORRENT = 16 << 20
 MAX_FILES = 20_000
 MAX_BENCODE_DEPTH = 40
+#: More than 20 000 files need; each costs tens of bytes of memory, so a hostile file can't fill it.
+MAX_BENCODE_VALUES = 500_000
 PIECE_LENGTHS = (65_536, 262_144, 1_048_576)
 
 
@@ -44,11 +46,15 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
+        self.count = 0
         self.spans: dict[str, tuple[int, int]] = {}
 
     def value(self, depth: int = 0) -> Any:
         if depth > MAX_BENCODE_DEPTH:
             raise TorrentError("nested too deep")
+        self.count += 1
+        if self.count > MAX_BENCODE_VALUES:
+            raise TorrentError("too many values")
         lead = self.data[self.at : self.at + 1]
         if lead == b"i":
             return self._integer()
@@ -164,6 +170,7 @@ def build(name: str, files: Sequence[tuple[str, FileId, bytes]]) -> Torrent:
 
     Raises PathError, TorrentError, LengthError, LeavesError.
     """
+    check_distinct(path for path, _, _ in files)
     piece_length = piece_length_for(sum(file.length for _, file, _ in files))
     tree: dict[str, Any] = {}
     layers: dict[bytes, bytes] = {}
@@ -201,7 +208,7 @@ def _walk(tree: Any, parents: list[str], out: list[tuple[str, FileId]], depth: i
                 raise TorrentError(f"file {name!r} has no plain length and root")
             if not 0 < length <= hashtree.MAX_LENGTH:
                 raise TorrentError(f"file {name!r} has length {length}")
-            out.append(("/".join([*parents, name]), FileId(root.hex(), length)))
+            out.append((check_path("/".join([*parents, name])), FileId(root.hex(), length)))
             if len(out) > MAX_FILES:
                 raise TorrentError(f"more than {MAX_FILES} files")
         else:
@@ -216,12 +223,9 @@ def parse(data: bytes, expect: str | None = None) -> Torrent:
     if len(data) > MAX_TORRENT:
         raise TooBigError(f"torrent of {len(data)} bytes")
     reader = _Reader(data)
-    try:
-        top = reader.value()
-    except RecursionError:
-        raise TorrentError("nested too deep") from None
-    if reader.at != len(data) or not isinstance(top, dict) or "info" not in reader.spans:
-        raise TorrentError("not a torrent")
+    top = reader.value()
+    if reader.at != len(data) or not isinstance(top, dict) or set(top) != {b"info", b"piece layers"}:
+        raise TorrentError("not a torrent, or one with more than info and piece layers")
     start, end = reader.spans["info"]
     infohash = hashlib.sha256(data[start:end]).hexdigest()
     if expect is not None and infohash != expect:
@@ -240,8 +244,6 @@ def parse(data: bytes, expect: str | None = None) -> Torrent:
     listed: list[tuple[str, FileId]] = []
     _walk(info[b"file tree"], [], listed)
     check_distinct(path for path, _ in listed)
-    for path, _ in listed:
-        check_path(path)
     if len(listed) < 2:
         raise TorrentError("a package has at least two files")
     if [path for path, _ in listed] != _sorted_by_tree([path for path, _ in listed]):
@@ -256,14 +258,17 @@ def parse(data: bytes, expect: str | None = None) -> Torrent:
 
 
 def _check_layers(layers: Any, listed: Sequence[tuple[str, FileId]], piece_length: int) -> None:
-    needed = {bytes.fromhex(file.root): file for _, file in listed if file.length > piece_length}
+    needed: dict[bytes, int] = {}
+    for _, file in listed:
+        count = -(-file.length // piece_length)
+        if count > 1 and needed.setdefault(bytes.fromhex(file.root), count) != count:
+            raise TorrentError("files of different length share a root")
     if not isinstance(layers, dict) or set(layers) != set(needed):
         raise TorrentError("piece layers are missing or too many")
     height = (piece_length // BLOCK).bit_length() - 1
     pad = hashtree.layer_pad(height)
     for root, layer in layers.items():
-        count = -(-needed[root].length // piece_length)
-        if not isinstance(layer, bytes) or len(layer) != HASH * count:
+        if not isinstance(layer, bytes) or len(layer) != HASH * needed[root]:
             raise TorrentError("a piece layer has a wrong length")
         nodes = [layer[i : i + HASH] for i in range(0, len(layer), HASH)]
         if hashtree.merkle_root(nodes, pad) != root:
@@ -271,7 +276,7 @@ def _check_layers(layers: Any, listed: Sequence[tuple[str, FileId]], piece_lengt
 
 
 def split_leaves(torrent: Torrent, data: bytes) -> dict[str, bytes]:
-    """Cut a leaves file (formats.md 3.3) into checked leaf lists, by path. Raises LeavesError, LengthError."""
+    """Cut a leaves file (formats.md 3.3) into checked leaf lists, by path. Raises LeavesError."""
     expected = sum(HASH * hashtree.block_count(entry.file.length) for entry in torrent.files)
     if len(data) != expected:
         raise LeavesError(f"{len(data)} bytes of leaves, expected {expected}")
