@@ -1,7 +1,10 @@
 -- state.db, schema 1: written by sync alone; can be rebuilt from objects/ and trust/. Read by web, agent and commands.
 PRAGMA user_version = 1;
 
--- release, generation (rises whenever what a page shows may have changed), county, box, school_code, school_name, floor, …
+-- release (number of the applied release, 0 before the first), generation (rises whenever what a page shows may have changed),
+-- county, box, school_code, school_name, issued and expires (unix seconds of the release), applied (digest of what was applied),
+-- envelope (its version), envelope_time (unix seconds), enrolled (1 or 0), ack (JSON as in formats.md 5, or null), collections (JSON list),
+-- floor (JSON, core/timefloor.py).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE collection (
@@ -26,6 +29,7 @@ CREATE TABLE lesson (
     arrived INTEGER                    -- unix seconds, when `present` became visible (by this box's clock)
 ) WITHOUT ROWID;
 CREATE INDEX lesson_by_collection ON lesson (collection, position);
+CREATE INDEX lesson_by_present ON lesson (present);
 
 -- Files of the packages that lessons point at (wanted or present).
 CREATE TABLE file (
@@ -44,8 +48,9 @@ CREATE TABLE drop_file (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
     sha256 TEXT, leaves BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX drop_file_by_sha256 ON drop_file (sha256);
 
--- What sync is doing, as JSON values: progress, sources, space, budget, clock, last_contact.
+-- What sync is doing, as JSON values: sources, space, progress, contact.
 CREATE TABLE status (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE problem (

@@ -1,0 +1,201 @@
+"""Reading state.db: what pages, agent and commands may ask (formats.md 10). The writer is in sqlite_writer.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from content_sync.errors import NewerDataError, SetupError, StorageError
+from content_sync.formats.hashtree import FileId
+from content_sync.formats.lesson import Lesson, parse_lesson
+from content_sync.ports import CollectionRow, LessonRow, Problem
+
+SCHEMA = 1
+_LESSON = (
+    "id, collection, position, unit, unit_no, no, title, periods, kinds, added, wanted, size, present, arriving,"
+    " have_bytes, reason, arrived"
+)
+_MAX_CACHED = 64
+
+
+def lesson_row(row: tuple[Any, ...]) -> LessonRow:
+    """A LessonRow from the columns of `_LESSON`."""
+    values = list(row)
+    values[8] = tuple(json.loads(row[8]))
+    values[13] = bool(row[13])
+    return LessonRow(*values)
+
+
+def check_schema(connection: sqlite3.Connection, name: str) -> int:
+    """The database's schema number. Raises NewerDataError, sqlite3.DatabaseError when it is damaged."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        raise NewerDataError(f"{name} has schema {version}, this program knows {SCHEMA}")
+    return version
+
+
+class StateReader:
+    """A read-only view of state.db for any number of threads; each call sees one moment.
+
+    Opens lazily, one connection a thread, and again when sync has rebuilt the file. Raises SetupError when there is
+    no database, NewerDataError, StorageError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lessons: dict[str, Lesson] = {}
+
+    def _connection(self) -> sqlite3.Connection:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            raise SetupError(f"{self._path.name} is not there") from None
+        identity = (found.st_dev, found.st_ino)
+        if getattr(self._local, "identity", None) != identity:
+            self.close()
+            # Not mode=ro: a reader of a WAL database must be able to make its -shm file.
+            connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+            connection.execute("PRAGMA query_only = 1")
+            if not check_schema(connection, self._path.name):
+                connection.close()
+                raise SetupError(f"{self._path.name} is not ready yet")
+            self._local.connection, self._local.identity = connection, identity
+        connection = self._local.connection
+        assert isinstance(connection, sqlite3.Connection)
+        return connection
+
+    def _all(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection().execute(sql, tuple(values)).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._path.name}: {error}") from error
+
+    def _one(self, sql: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
+        rows = self._all(sql, values)
+        return rows[0] if rows else None
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+        self._local.connection = self._local.identity = None
+
+    def meta(self, key: str) -> str | None:
+        """A fact: see state.sql for the keys."""
+        row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if row is None else str(row[0])
+
+    def generation(self) -> int:
+        """Rises whenever what a page shows may have changed."""
+        return int(self.meta("generation") or 0)
+
+    def release(self) -> int:
+        """The number of the release that was applied last; 0 before the first."""
+        return int(self.meta("release") or 0)
+
+    def collections(self) -> list[CollectionRow]:
+        """The subscribed collections in the release's order, with how many lessons are listed and present."""
+        return [
+            CollectionRow(*row)
+            for row in self._all(
+                "SELECT c.id, stage, subject, edition, grade, volume, c.position, count(l.id), count(l.present)"
+                " FROM collection c LEFT JOIN lesson l ON l.collection = c.id GROUP BY c.id ORDER BY c.position"
+            )
+        ]
+
+    def lessons(
+        self,
+        collection: str | None = None,
+        state: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[LessonRow]:
+        """Lessons in teaching order, of all collections or one, in all states or one of
+        `present`, `arriving`, `wanted` (LessonRow.state)."""
+        where, values = _filter(collection, state)
+        return [
+            lesson_row(row)
+            for row in self._all(
+                f"SELECT {', '.join('l.' + name.strip() for name in _LESSON.split(','))} FROM lesson l"
+                f" JOIN collection c ON c.id = l.collection {where} ORDER BY c.position, l.position LIMIT ? OFFSET ?",
+                (*values, -1 if limit is None else limit, offset),
+            )
+        ]
+
+    def count(self, collection: str | None = None, state: str | None = None) -> int:
+        """How many lessons `lessons` would give without a limit."""
+        where, values = _filter(collection, state)
+        row = self._one(f"SELECT count(*) FROM lesson l {where}", values)
+        return 0 if row is None else int(row[0])
+
+    def lesson(self, identity: str) -> LessonRow | None:
+        """One lesson, or None when no release of ours lists it."""
+        row = self._one(f"SELECT {_LESSON} FROM lesson WHERE id = ?", (identity,))
+        return None if row is None else lesson_row(row)
+
+    def present_lesson(self, identity: str) -> Lesson | None:
+        """The whole lesson.json of what teachers see, or None when the lesson is not here."""
+        row = self._one("SELECT present, detail FROM lesson WHERE id = ? AND present IS NOT NULL", (identity,))
+        if row is None:
+            return None
+        infohash, detail = row
+        lesson = self._lessons.get(infohash)
+        if lesson is None:
+            lesson = parse_lesson(detail.encode())
+            if len(self._lessons) >= _MAX_CACHED:
+                self._lessons.clear()
+            self._lessons[infohash] = lesson
+        return lesson
+
+    def visible_file(self, root: str) -> FileId | None:
+        """The identity of an object that a present lesson holds; None for anything else, arriving bytes included."""
+        row = self._one(
+            "SELECT o.size FROM object o WHERE o.root = ? AND EXISTS (SELECT 1 FROM file f JOIN lesson l"
+            " ON l.present = f.infohash WHERE f.root = o.root AND f.size = o.size)",
+            (root,),
+        )
+        return None if row is None else FileId(root, row[0])
+
+    def resource_file(self, lesson: str, resource: str, path: str) -> FileId | None:
+        """The file at `path` (as lesson.json states it) of one resource of a present lesson."""
+        found = self.present_lesson(lesson)
+        for entry in found.resources if found else ():
+            if entry.id == resource:
+                return next((part.file for part in entry.files if part.path == path), None)
+        return None
+
+    def status(self, key: str) -> Any:
+        """What sync last said about itself (see state.sql), or None."""
+        row = self._one("SELECT value FROM status WHERE key = ?", (key,))
+        return None if row is None else json.loads(row[0])
+
+    def problems(self) -> list[Problem]:
+        """What needs a person, oldest first."""
+        return [
+            Problem(*row)
+            for row in self._all("SELECT code, subject, message, since FROM problem ORDER BY since, code, subject")
+        ]
+
+
+def _filter(collection: str | None, state: str | None) -> tuple[str, tuple[Any, ...]]:
+    parts: list[str] = []
+    values: list[Any] = []
+    if collection is not None:
+        parts.append("l.collection = ?")
+        values.append(collection)
+    if state is not None:
+        parts.append(
+            {
+                "present": "l.present IS NOT NULL",
+                "arriving": "l.present IS NULL AND l.arriving = 1",
+                "wanted": "l.present IS NULL AND l.arriving = 0",
+            }.get(state, "0")
+        )
+    return ("WHERE " + " AND ".join(parts) if parts else ""), tuple(values)

@@ -1,0 +1,316 @@
+"""Writing state.db: sync alone does it, one durable transaction for each change that belongs together."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from content_sync.adapters.sqlite import StateReader, check_schema
+from content_sync.errors import DiskFullError, LessonBoxError, StorageError
+from content_sync.formats.collection import Collection
+from content_sync.formats.hashtree import FileId
+from content_sync.formats.torrent import Torrent
+from content_sync.ports import DropStat
+
+
+class DamagedStateError(StorageError):
+    """state.db is damaged; sync moves it aside and rebuilds it from objects/ and trust/."""
+
+
+def _named(error: sqlite3.Error, name: str) -> LessonBoxError:
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL if hasattr(error, "sqlite_errorcode") else False:
+        return DiskFullError(f"no space left for {name}")
+    if type(error) is sqlite3.DatabaseError:
+        return DamagedStateError(f"{name}: {error}")
+    return StorageError(f"{name}: {error}")
+
+
+class State(StateReader):
+    """state.db for its one writer; it is also a reader. Raises NewerDataError, DamagedStateError, DiskFullError,
+    StorageError."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._name = path.name
+        try:
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            if not check_schema(self._db, path.name):
+                sql = (resources.files("content_sync.adapters") / "state.sql").read_text("utf-8")
+                self._db.executescript("BEGIN IMMEDIATE;" + sql + "COMMIT;")
+            if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise DamagedStateError(f"{path.name} is damaged")
+        except sqlite3.Error as error:
+            raise _named(error, path.name) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside becomes durable together, or nothing of it."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _named(error, self._name) from error
+
+    def _bump(self) -> None:
+        self._set("generation", str(self.generation() + 1))
+
+    def _set(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def set_meta(self, values: dict[str, str]) -> None:
+        """Write facts that changed."""
+        changed = {key: value for key, value in values.items() if self.meta(key) != value}
+        if changed:
+            with self.transaction():
+                for key, value in changed.items():
+                    self._set(key, value)
+                self._bump()
+
+    def apply(self, collections: Sequence[Collection], facts: dict[str, str]) -> None:
+        """Make a release what the box wants, in one transaction: lessons come, change and go, `facts` into meta.
+
+        A changed lesson keeps showing its old version; a lesson that no longer stands in it disappears at once. A lesson
+        whose package was taken away and comes back as it was needs nothing.
+        """
+        with self.transaction() as db:
+            old = {row[0] for row in db.execute("SELECT id FROM lesson")}
+            kept: set[str] = set()
+            db.execute("PRAGMA defer_foreign_keys = 1")
+            db.execute("DELETE FROM collection")
+            for place, collection in enumerate(collections):
+                db.execute(
+                    "INSERT INTO collection VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        collection.id,
+                        collection.stage,
+                        collection.subject,
+                        collection.edition,
+                        collection.grade,
+                        collection.volume,
+                        place,
+                    ),
+                )
+                for position, entry in enumerate(collection.lessons):
+                    kept.add(entry.id)
+                    db.execute(
+                        "INSERT INTO lesson (id, collection, position, unit, unit_no, no, title, periods, kinds, added,"
+                        " wanted, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                        " ON CONFLICT (id) DO UPDATE SET collection = excluded.collection, position = excluded.position,"
+                        " unit = excluded.unit, unit_no = excluded.unit_no, no = excluded.no, title = excluded.title,"
+                        " periods = excluded.periods, kinds = excluded.kinds, added = excluded.added,"
+                        " arriving = arriving AND wanted = excluded.wanted,"
+                        " have_bytes = CASE wanted WHEN excluded.wanted THEN have_bytes ELSE 0 END,"
+                        " wanted = excluded.wanted, size = excluded.size",
+                        (
+                            entry.id,
+                            collection.id,
+                            position,
+                            entry.unit,
+                            entry.unit_no,
+                            entry.no,
+                            entry.title,
+                            entry.periods,
+                            json.dumps(entry.kinds),
+                            entry.added,
+                            entry.infohash,
+                            entry.size,
+                        ),
+                    )
+            db.executemany("DELETE FROM lesson WHERE id = ?", [(identity,) for identity in old - kept])
+            db.execute(
+                "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson UNION SELECT present FROM lesson"
+                " WHERE present IS NOT NULL)"
+            )
+            for key, value in facts.items():
+                self._set(key, value)
+            self._bump()
+
+    def set_files(self, torrent: Torrent) -> None:
+        """Remember which files a wanted package has; nothing when they are known."""
+        if self._one("SELECT 1 FROM file WHERE infohash = ? LIMIT 1", (torrent.infohash,)):
+            return
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?)",
+                [(torrent.infohash, e.path, e.file.root, e.file.length) for e in torrent.files],
+            )
+
+    def described(self) -> set[str]:
+        """Infohashes of the packages whose files are known."""
+        return {row[0] for row in self._all("SELECT DISTINCT infohash FROM file")}
+
+    def lacking(self) -> dict[str, dict[str, int]]:
+        """See ports.State."""
+        found: dict[str, dict[str, int]] = {
+            row[0]: {}
+            for row in self._all(
+                "SELECT DISTINCT wanted FROM lesson JOIN file ON infohash = wanted WHERE present IS NOT wanted"
+            )
+        }
+        for infohash, root, size in self._all(
+            "SELECT f.infohash, f.root, f.size FROM lesson l JOIN file f ON f.infohash = l.wanted"
+            " WHERE l.present IS NOT l.wanted AND NOT EXISTS"
+            " (SELECT 1 FROM object o WHERE o.root = f.root AND o.size = f.size)"
+        ):
+            found[infohash][root] = size
+        return found
+
+    def objects(self) -> dict[str, int]:
+        """Every object that counts: root -> bytes."""
+        return {row[0]: row[1] for row in self._all("SELECT root, size FROM object")}
+
+    def add_object(self, file: FileId, now: int) -> None:
+        """A verified, durable file is in objects/."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (file.root, file.length, now))
+
+    def forget_objects(self, roots: Iterable[str]) -> None:
+        """Objects that are gone or about to be deleted: lessons that show them are shown no more."""
+        gone = [(root,) for root in roots]
+        if not gone:
+            return
+        with self.transaction() as db:
+            db.executemany("DELETE FROM object WHERE root = ?", gone)
+            hidden = db.execute(
+                "UPDATE lesson SET present = NULL, detail = NULL, arrived = NULL WHERE present IN"
+                " (SELECT infohash FROM file WHERE root NOT IN (SELECT root FROM object))"
+            ).rowcount
+            if hidden:
+                self._bump()
+
+    def unreferenced(self) -> list[str]:
+        """Objects of no wanted and no present package."""
+        return [
+            row[0] for row in self._all("SELECT root FROM object WHERE root NOT IN (SELECT root FROM file)")
+        ]
+
+    def referenced(self) -> set[str]:
+        """Roots of every known file of a wanted or present package."""
+        return {row[0] for row in self._all("SELECT DISTINCT root FROM file")}
+
+    def publish(self, lesson: str, infohash: str, detail: bytes, now: int) -> bool:
+        """Show a package whose every file is an object: one transaction. False when no longer wanted or not whole."""
+        with self.transaction() as db:
+            lacking = db.execute(
+                "SELECT count(*) FROM file f WHERE infohash = ? AND NOT EXISTS"
+                " (SELECT 1 FROM object o WHERE o.root = f.root AND o.size = f.size)",
+                (infohash,),
+            ).fetchone()[0]
+            changed = (
+                0
+                if lacking
+                else db.execute(
+                    "UPDATE lesson SET present = wanted, detail = ?, arrived = ?, arriving = 0, have_bytes = size,"
+                    " reason = '' WHERE id = ? AND wanted = ? AND EXISTS (SELECT 1 FROM file WHERE infohash = wanted)",
+                    (detail.decode(), now, lesson, infohash),
+                ).rowcount
+            )
+            if changed:
+                db.execute(
+                    "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson UNION SELECT present FROM lesson"
+                    " WHERE present IS NOT NULL)"
+                )
+                self._bump()
+        return bool(changed)
+
+    def note(self, changes: Sequence[tuple[str, bool, int, str]]) -> None:
+        """(lesson, arriving, have_bytes, reason) of lessons on their way."""
+        with self.transaction() as db:
+            flips = 0
+            for lesson, arriving, have, reason in changes:
+                flips += db.execute(
+                    "UPDATE lesson SET arriving = ? WHERE id = ? AND arriving != ?",
+                    (arriving, lesson, arriving),
+                ).rowcount
+                db.execute(
+                    "UPDATE lesson SET have_bytes = ?, reason = ? WHERE id = ?", (have, reason, lesson)
+                )
+            if flips:
+                self._bump()
+
+    def drop_files(self) -> dict[str, DropStat]:
+        """What was read in drop folders, by path."""
+        return {
+            row[0]: DropStat(*row)
+            for row in self._all("SELECT path, size, mtime_ns, inode FROM drop_file")
+        }
+
+    def drop_leaves(self, path: str) -> bytes:
+        """The leaves of a drop file, as they were when it was read; empty when unknown."""
+        row = self._one("SELECT leaves FROM drop_file WHERE path = ?", (path,))
+        return bytes(row[0]) if row else b""
+
+    def drop_named(self, sha256: str) -> list[str]:
+        """Drop files that had this SHA-256."""
+        return [row[0] for row in self._all("SELECT path FROM drop_file WHERE sha256 = ?", (sha256,))]
+
+    def put_drop_file(self, stat: DropStat, sha256: str | None, leaves: bytes) -> None:
+        """Remember a drop file that was read."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO drop_file VALUES (?, ?, ?, ?, ?, ?)",
+                (stat.path, stat.size, stat.mtime_ns, stat.inode, sha256, leaves),
+            )
+
+    def forget_drop_files(self, paths: Iterable[str]) -> None:
+        """Drop files that are gone."""
+        gone = [(path,) for path in paths]
+        if gone:
+            with self.transaction() as db:
+                db.executemany("DELETE FROM drop_file WHERE path = ?", gone)
+
+    def set_status(self, values: dict[str, Any]) -> None:
+        """What sync is doing; only what changed is written."""
+        texts = {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in values.items()}
+        known = dict(self._all("SELECT key, value FROM status"))
+        changed = [(key, text) for key, text in texts.items() if known.get(key) != text]
+        if changed:
+            with self.transaction() as db:
+                db.executemany("INSERT OR REPLACE INTO status VALUES (?, ?)", changed)
+
+    def problem(self, code: str, subject: str, message: str, now: int) -> None:
+        """Something needs a person. The same again changes nothing."""
+        if self._one(
+            "SELECT 1 FROM problem WHERE code = ? AND subject = ? AND message = ?", (code, subject, message)
+        ):
+            return
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO problem VALUES (?, ?, ?, ?) ON CONFLICT (code, subject) DO UPDATE SET message ="
+                " excluded.message",
+                (code, subject, message, now),
+            )
+            self._bump()
+
+    def solved(self, subject: str, code: str | None = None) -> None:
+        """Nothing is wrong with this subject any more (or: not this code)."""
+        rows = self._all(
+            "SELECT code FROM problem WHERE subject = ? AND (? IS NULL OR code = ?)", (subject, code, code)
+        )
+        if rows:
+            with self.transaction() as db:
+                db.executemany(
+                    "DELETE FROM problem WHERE subject = ? AND code = ?", [(subject, row[0]) for row in rows]
+                )
+                self._bump()

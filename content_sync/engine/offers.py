@@ -1,0 +1,151 @@
+"""Where signed files can be had: the county by HTTP, a drop by content. What they give is not verified yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from content_sync.core.trust import MAX_ROOT, MAX_TIMESTAMP, metadata_kind
+from content_sync.errors import FormatError, NetworkError, NotFoundError
+from content_sync.formats import dsse
+from content_sync.formats.collection import TargetRef
+from content_sync.formats.envelope import MAX_ENVELOPE, parse_envelope
+from content_sync.ports import Drops, Fetcher, State
+
+MAX_NAMED = 16 << 20
+_MAX_SIGNED = max(MAX_ROOT, MAX_TIMESTAMP, MAX_ENVELOPE)
+
+
+class Offer(Protocol):
+    """One place. Each item comes with the subject under which a problem with it is shown.
+
+    Raises NetworkError when the place can't be reached, TooBigError.
+    """
+
+    def roots(self, version: int) -> Iterator[tuple[str, bytes]]:
+        """Candidates for root `version`."""
+
+    def timestamps(self, above: int) -> Iterator[tuple[str, bytes]]:
+        """Candidates for a timestamp, the newest first; those at or below version `above` may be left out."""
+
+    def envelopes(self, box: str, above: int) -> Iterator[tuple[str, bytes]]:
+        """Candidates for an envelope of this box that is not of version `above`."""
+
+    def named(self, folder: str, ref: TargetRef) -> tuple[str, bytes] | None:
+        """A file of `metadata` or `targets` by its name and hash."""
+
+
+class HttpOffer:
+    """A county address. After a network error it is `down`, and not asked again until it is set up."""
+
+    def __init__(self, fetcher: Fetcher, url: str) -> None:
+        self._fetcher, self.url, self.down = fetcher, url, False
+
+    def _get(self, path: str, cap: int) -> Iterator[tuple[str, bytes]]:
+        if self.down:
+            return
+        try:
+            yield self.url, self._fetcher.get(f"{self.url}/{path}", cap)
+        except NotFoundError:
+            return
+        except NetworkError:
+            self.down = True
+            raise
+
+    def roots(self, version: int) -> Iterator[tuple[str, bytes]]:
+        """By its number."""
+        return self._get(f"metadata/{version}.root.json", MAX_ROOT)
+
+    def timestamps(self, above: int) -> Iterator[tuple[str, bytes]]:
+        """The one there is."""
+        return self._get("metadata/timestamp.json", MAX_TIMESTAMP)
+
+    def envelopes(self, box: str, above: int) -> Iterator[tuple[str, bytes]]:
+        """This box's, unless it is the one here."""
+        for subject, data in self._get(f"metadata/envelopes/{box}.json", MAX_ENVELOPE):
+            if metadata_kind(data) != ("envelope", above):
+                yield subject, data
+
+    def named(self, folder: str, ref: TargetRef) -> tuple[str, bytes] | None:
+        """By its path."""
+        path = ref.path if folder == "metadata" else ref.url_path
+        return next(self._get(f"{folder}/{path}", ref.length), None)
+
+
+class DropOffer:
+    """What lies in drop folders, known by what it holds. `learn` each file that was read."""
+
+    def __init__(self, drops: Drops, state: State) -> None:
+        self._drops, self._state = drops, state
+        self._kinds: dict[str, tuple[str, int]] = {}
+        self._fresh: set[str] = set()
+
+    def learn(self, path: str, size: int) -> bool:
+        """Look whether a new or changed file is signed metadata; whether it is one that may change something."""
+        self._kinds.pop(path, None)
+        data = self._drops.small(path, _MAX_SIGNED) if size <= _MAX_SIGNED else None
+        kind = metadata_kind(data) if data and data[:1] == b"{" else None
+        if kind is None:
+            return False
+        self._kinds[path] = kind
+        self._fresh.add(path)
+        return kind[0] in ("root", "timestamp", "envelope")
+
+    def forget(self, path: str) -> None:
+        """A file is gone."""
+        self._kinds.pop(path, None)
+        self._fresh.discard(path)
+
+    def settled(self) -> None:
+        """Everything that is here was tried: an old timestamp is worth a word only when it is new in the drop."""
+        self._fresh.clear()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no signed metadata lies in the drop."""
+        return not self._kinds
+
+    def _of(self, role: str) -> list[tuple[int, str]]:
+        return sorted(
+            ((version, path) for path, (kind, version) in self._kinds.items() if kind == role), reverse=True
+        )
+
+    def _read(self, path: str) -> Iterator[tuple[str, bytes]]:
+        data = self._drops.small(path, _MAX_SIGNED)
+        if data is not None:
+            yield path, data
+
+    def roots(self, version: int) -> Iterator[tuple[str, bytes]]:
+        """Every file that says it is this root."""
+        for found, path in self._of("root"):
+            if found == version:
+                yield from self._read(path)
+
+    def timestamps(self, above: int) -> Iterator[tuple[str, bytes]]:
+        """Newer ones, and older ones that have just come."""
+        for version, path in self._of("timestamp"):
+            if version > above or (version < above and path in self._fresh):
+                yield from self._read(path)
+
+    def envelopes(self, box: str, above: int) -> Iterator[tuple[str, bytes]]:
+        """Newer ones of this box; a county's whole folder holds those of all boxes."""
+        for version, path in self._of("envelope"):
+            if version > above or (version < above and path in self._fresh):
+                for subject, data in self._read(path):
+                    if _box_of(data) == box:
+                        yield subject, data
+
+    def named(self, folder: str, ref: TargetRef) -> tuple[str, bytes] | None:
+        """Any file that had this SHA-256 when it was read."""
+        for path in self._state.drop_named(ref.sha256):
+            data = self._drops.small(path, min(ref.length, MAX_NAMED))
+            if data is not None and len(data) == ref.length:
+                return path, data
+        return None
+
+
+def _box_of(data: bytes) -> str | None:
+    try:
+        return parse_envelope(dsse.parse_signed(data, dsse.ENVELOPE_TYPE, MAX_ENVELOPE).payload).box
+    except FormatError:
+        return None

@@ -1,0 +1,209 @@
+"""Keeping the signed metadata up to date: roots, release, envelope. What is refused changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from content_sync.core.timefloor import TimeFloor
+from content_sync.core.trust import MAX_ROOT, MAX_SNAPSHOT, MAX_TARGETS, MAX_TIMESTAMP
+from content_sync.engine.offers import Offer
+from content_sync.engine.problems import Problems
+from content_sync.engine.targets import Targets
+from content_sync.errors import FormatError, RollbackError, TrustError
+from content_sync.formats import dsse
+from content_sync.formats.canonical import load
+from content_sync.formats.envelope import MAX_ENVELOPE, Envelope, parse_envelope
+from content_sync.ports import Clock, Shelf, State, Trust
+
+#: Makes a verifier from stored bytes: later roots, timestamp, snapshot, targets (adapters/tuf.py `Trust.reload`).
+MakeTrust = Callable[[Sequence[bytes], bytes | None, bytes | None, bytes | None], Trust]
+ENVELOPE = "envelope.json"
+
+
+class Refresh:
+    """Owns trust/: the verifier, the envelope, and the files that were accepted."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        state: State,
+        clock: Clock,
+        make: MakeTrust,
+        box: str,
+        targets: Targets,
+        problems: Problems,
+    ) -> None:
+        self._shelf, self._state, self._clock, self._box = shelf, state, clock, box
+        self._targets, self._problems = targets, problems
+        self.trust = self._load(make)
+        self.envelope: Envelope | None = self._load_envelope()
+
+    # What is stored
+
+    def _load(self, make: MakeTrust) -> Trust:
+        names = self._shelf.names("metadata")
+        numbers = sorted(
+            int(name.split(".")[0])
+            for name in names
+            if name.endswith(".root.json") and name.split(".")[0].isdigit()
+        )
+        roots = [self._shelf.get(f"metadata/{number}.root.json", MAX_ROOT) or b"" for number in numbers]
+        try:
+            timestamp = self._shelf.get("metadata/timestamp.json", MAX_TIMESTAMP)
+            if timestamp is None:
+                return make(roots, None, None, None)
+            version = _version(timestamp, "snapshot.json", MAX_TIMESTAMP)
+            snapshot = self._shelf.get(f"metadata/{version}.snapshot.json", MAX_SNAPSHOT)
+            version = _version(snapshot or b"", "targets.json", MAX_SNAPSHOT)
+            targets = self._shelf.get(f"metadata/{version}.targets.json", MAX_TARGETS)
+            return make(roots, timestamp, snapshot, targets)
+        except (TrustError, FormatError) as error:
+            # The disk lost some of it. What is trusted begins again at the enrolment; state.db's release
+            # number still refuses what is older (`_take_timestamp`).
+            self._problems.note("trust", error)
+            return make((), None, None, None)
+
+    def _load_envelope(self) -> Envelope | None:
+        data = self._shelf.get(ENVELOPE, MAX_ENVELOPE)
+        try:
+            return None if data is None else self.trust.verify_envelope(data, self._box, 0)
+        except (TrustError, FormatError):
+            pass
+        try:  # the county has changed its key since: it was verified when it came
+            assert data is not None
+            return parse_envelope(dsse.parse_signed(data, dsse.ENVELOPE_TYPE, MAX_ENVELOPE).payload)
+        except FormatError:
+            return None
+
+    # What comes
+
+    def take(self, offer: Offer) -> bool:
+        """Accept what is newer in an offer, level by level; whether anything was. Raises NetworkError."""
+        changed = self._take_roots(offer)
+        changed = self._take_release(offer) or changed
+        return self._take_envelope(offer) or changed
+
+    def _take_roots(self, offer: Offer) -> bool:
+        changed = False
+        while True:
+            advanced = False
+            for subject, data in offer.roots(self.trust.root_version + 1):
+                trial = self.trust.copy()
+                with self._problems.refusal(subject) as refusal:
+                    trial.update_root(data)
+                if refusal.error is None:
+                    self._shelf.put(f"metadata/{trial.root_version}.root.json", data)
+                    self.trust = trial
+                    changed = advanced = True
+                    break
+            if not advanced:
+                return changed
+
+    def _take_release(self, offer: Offer) -> bool:
+        above = 0 if self.trust.needs_targets else self.trust.timestamp_version
+        for subject, data in offer.timestamps(above):
+            with self._problems.refusal(subject) as refusal:
+                if self._take_timestamp(offer, subject, data):
+                    return True
+            if refusal.error is None:
+                self._state.solved(subject)
+        return False
+
+    def _take_timestamp(self, offer: Offer, subject: str, timestamp: bytes) -> bool:
+        trial = self.trust.copy()
+        if not trial.update_timestamp(timestamp) and not trial.needs_targets:
+            return False
+        files: list[tuple[str, bytes]] = []
+        if trial.needs_snapshot:
+            found = self._targets.named("metadata", trial.snapshot_ref(), (offer,))
+            if found is None:
+                return False
+            trial.update_snapshot(found)
+            files.append((trial.snapshot_ref().path, found))
+        if trial.needs_targets:
+            found = self._targets.named("metadata", trial.targets_ref(), (offer,))
+            if found is None:
+                return False
+            trial.update_targets(found)
+            files.append((trial.targets_ref().path, found))
+        applied = int(self._state.meta("release") or 0)
+        if trial.release < applied:
+            raise RollbackError(f"release {trial.release} is older than release {applied}")
+        # The timestamp last: it is what makes the others count.
+        for path, found in [*reversed(files), ("timestamp.json", timestamp)]:
+            self._shelf.put(f"metadata/{path}", found)
+        keep = {trial.snapshot_ref().path, trial.targets_ref().path, "timestamp.json"}
+        for name in self._shelf.names("metadata"):
+            if name not in keep and not name.endswith(".root.json"):
+                self._shelf.remove(f"metadata/{name}")
+        self.trust = trial
+        self._state.set_meta(
+            {
+                "issued": str(trial.issued),
+                "expires": str(trial.expires),
+                "county": trial.county,
+                "floor": self._floor(trial.issued),
+            }
+        )
+        self._state.solved(subject)
+        return True
+
+    def _take_envelope(self, offer: Offer) -> bool:
+        if not self.trust.release:
+            return False
+        above = self.envelope.version if self.envelope else 0
+        for subject, data in offer.envelopes(self._box, above):
+            with self._problems.refusal(subject) as refusal:
+                envelope = self.trust.verify_envelope(data, self._box, above)
+            if refusal.error is None:
+                self._shelf.put(ENVELOPE, data)
+                self.envelope = envelope
+                self.note_envelope()
+                return True
+        return False
+
+    def note_envelope(self) -> None:
+        """Write what the envelope says to where the other programs read it."""
+        envelope = self.envelope
+        if envelope is None or self._state.meta("envelope") == str(envelope.version):
+            return
+        ack = envelope.ack
+        self._state.set_meta(
+            {
+                "envelope": str(envelope.version),
+                "envelope_time": str(envelope.time),
+                "enrolled": str(int(envelope.enrolled)),
+                "ack": json.dumps(
+                    None
+                    if ack is None
+                    else {"stream": ack.stream, "through": ack.through, "also": [list(r) for r in ack.also]}
+                ),
+                "collections": json.dumps(envelope.collections),
+                "school_code": envelope.school_code,
+                "school_name": envelope.school_name,
+                "floor": self._floor(envelope.time),
+            }
+        )
+
+    def _floor(self, accepted: int | None = None) -> str:
+        stored = json.loads(self._state.meta("floor") or "{}")
+        floor = TimeFloor(stored.get("floor"), stored.get("doubted"))
+        if accepted is not None:
+            floor = floor.accept(accepted)
+        floor = floor.with_clock(int(self._clock.wall()), self._clock.source() == "ntp")
+        return json.dumps({"floor": floor.floor, "doubted": floor.doubted})
+
+    def look_at_clock(self) -> None:
+        """A doubted time counts once a synchronised clock has reached it."""
+        self._state.set_meta({"floor": self._floor()})
+
+
+def _version(data: bytes, name: str, cap: int) -> int:
+    body = load(data, cap).get("signed")
+    meta = body.get("meta") if isinstance(body, dict) else None
+    entry = meta.get(name) if isinstance(meta, dict) else None
+    version = entry.get("version") if isinstance(entry, dict) else None
+    if type(version) is not int:
+        raise FormatError(f"{name} is not named")
+    return version

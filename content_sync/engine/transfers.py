@@ -1,0 +1,186 @@
+"""Packages on their way: jobs of the swarm, and the step from whole bytes to a visible lesson."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from content_sync.engine.ingest import Arrivals
+from content_sync.engine.problems import Problems
+from content_sync.engine.targets import Package
+from content_sync.errors import FormatError, LessonError, StorageError
+from content_sync.formats import lesson
+from content_sync.formats.hashtree import Hasher
+from content_sync.ports import Clock, Job, JobFile, JobProgress, State, Store, Swarm
+
+#: Packages that are handed on to neighbours after they came.
+SEEDS = 50
+_MANY_FAILURES = 3
+_RETRY_SECONDS = 60.0
+
+
+class Transfers:
+    """Runs jobs; admits what is whole; shows lessons."""
+
+    def __init__(
+        self,
+        store: Store,
+        state: State,
+        swarm: Swarm | None,
+        arrivals: Arrivals,
+        clock: Clock,
+        problems: Problems,
+    ) -> None:
+        self._store, self._state, self._swarm = store, state, swarm
+        self._arrivals, self._clock, self._problems = arrivals, clock, problems
+        self.running: dict[str, Package] = {}
+        self._held: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self.not_before: dict[str, float] = {}
+        self._seeds: deque[str] = deque()
+
+    # Jobs
+
+    def start(self, package: Package) -> None:
+        """Ask for what lacks. Raises DiskFullError, StorageError, TorrentError."""
+        infohash = package.entry.infohash
+        self.running[infohash] = package
+        self._held.discard(infohash)
+        if self._swarm is None:
+            return
+        objects = self._state.objects()
+        maps = self._arrivals.maps(package, objects)
+        try:
+            for block_map in maps.values():
+                self._store.prepare(block_map.file)
+            self._swarm.add(
+                Job(
+                    package.torrent,
+                    tuple(
+                        JobFile(self._store.partial_path(e.file.root), maps[e.file.root].flags)
+                        if e.file.root in maps
+                        else JobFile(self._store.object_path(e.file.root), None)
+                        for e in package.torrent.files
+                    ),
+                )
+            )
+        except BaseException:
+            del self.running[infohash]
+            raise
+
+    def hold(self, infohash: str) -> None:
+        """Let no one but the caller write to a package's files, until `resume`."""
+        if infohash in self.running and infohash not in self._held and self._swarm is not None:
+            self._swarm.remove(infohash)
+            self._held.add(infohash)
+            self._arrivals.reread(self.running[infohash].leaves)
+
+    def resume(self) -> None:
+        """Go on with what was held."""
+        for infohash in list(self._held):
+            self.start(self.running[infohash])
+
+    def stop(self, infohash: str) -> None:
+        """End a job; its bytes stay."""
+        self.hold(infohash)
+        self._held.discard(infohash)
+        self.running.pop(infohash, None)
+
+    def poll(self, now: float) -> list[str]:
+        """Packages whose every piece is said to be here; jobs that failed rest for a while."""
+        if self._swarm is None:
+            return []
+        self._swarm.step(now)
+        for infohash, message in self._swarm.failed().items():
+            package = self.running.pop(infohash, None)
+            if package is not None:
+                self._arrivals.reread(package.leaves)
+                self._failed(package, now, StorageError(message))
+        done = [infohash for infohash in self._swarm.finished() if infohash in self.running]
+        for infohash in done:
+            self._arrivals.reread(self.running[infohash].leaves)
+        return done
+
+    def _failed(self, package: Package, now: float, error: StorageError | FormatError) -> None:
+        infohash = package.entry.infohash
+        count = self._failures[infohash] = self._failures.get(infohash, 0) + 1
+        self.not_before[infohash] = now + _RETRY_SECONDS * count
+        if count >= _MANY_FAILURES:
+            self._problems.note(package.entry.title, error)
+
+    def progress(self) -> dict[str, JobProgress]:
+        """Every running job of the swarm."""
+        return self._swarm.progress() if self._swarm is not None else {}
+
+    # From bytes to a lesson
+
+    def admit(self, package: Package, now: float) -> bool:
+        """Verify every byte that came, once more from the disk; make whole files objects. Whether all are.
+
+        The caller holds the package: nobody else writes to its files.
+        """
+        objects = self._state.objects()
+        maps = self._arrivals.maps(package, objects)
+        self._arrivals.reread(maps)
+        for root, block_map in maps.items():
+            if block_map.whole:
+                self._store.admit(block_map.file)
+                self._state.add_object(block_map.file, int(self._clock.wall()))
+                self._arrivals.forget([root])
+        lacking = [root for root, block_map in maps.items() if not block_map.whole]
+        if lacking and package.entry.infohash in self.running and package.entry.infohash not in self._held:
+            # The swarm said that all is here and the disk says otherwise: ask again for the bad blocks alone.
+            self._failed(package, now, StorageError(f"{len(lacking)} files came damaged"))
+        return not lacking
+
+    def show(self, package: Package) -> bool:
+        """Make a package whose files are all objects visible. Raises LessonError when it describes itself wrongly."""
+        entry = package.entry
+        files = {file.path: file.file for file in package.torrent.files}
+        if lesson.NAME not in files:
+            raise LessonError(f"package {entry.infohash} has no {lesson.NAME}")
+        data = self._store.read_object(files[lesson.NAME], lesson.MAX_LESSON)
+        made = lesson.parse_lesson(data)
+        lesson.check_against(made, files)
+        if made.id != entry.id:
+            raise LessonError(f"package {entry.infohash} describes lesson {made.id}, not {entry.id}")
+        return self._state.publish(entry.id, entry.infohash, data, int(self._clock.wall()))
+
+    # Handing on
+
+    def seed(self, package: Package) -> None:
+        """Hand a whole package on to neighbours; the oldest of many is no longer."""
+        if self._swarm is None:
+            return
+        infohash = package.entry.infohash
+        if infohash in self._seeds:
+            return
+        self._swarm.add(
+            Job(
+                package.torrent,
+                tuple(JobFile(self._store.object_path(e.file.root), None) for e in package.torrent.files),
+            )
+        )
+        self._seeds.append(infohash)
+        while len(self._seeds) > SEEDS:
+            self._swarm.remove(self._seeds.popleft())
+
+    def keep_seeds(self, infohashes: set[str]) -> None:
+        """Stop handing on everything else."""
+        for infohash in [seed for seed in self._seeds if seed not in infohashes]:
+            self._seeds.remove(infohash)
+            if self._swarm is not None:
+                self._swarm.remove(infohash)
+
+    def close(self) -> None:
+        """End all jobs."""
+        if self._swarm is not None:
+            self._swarm.close()
+
+
+def verify_object(store: Store, root: str, length: int) -> bool:
+    """Whether an object's bytes are what its name says, read from the disk."""
+    hasher = Hasher()
+    for data in store.object_blocks(root):
+        hasher.update(data)
+    file, _ = hasher.finish()
+    return (file.root, file.length) == (root, length)
