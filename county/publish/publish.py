@@ -1,0 +1,424 @@
+"""`county publish`: source trees -> objects, packages, indexes -> a signed release.
+
+Everything is durable before the release names it: objects, then targets, then library.db's packages, then the
+signature, which is the switch. A crash before it leaves the old release whole; publishing again goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from content_sync.adapters.files import storage_errors, write_durable
+from content_sync.core.timefloor import check_signing_time
+from content_sync.errors import BusyError, FormatError, LengthError, SourceError, ToolError
+from content_sync.formats.collection import (
+    Collection,
+    CollectionRef,
+    LessonEntry,
+    Subject,
+    TargetRef,
+    dump_collection,
+    dump_subject,
+    parse_collection,
+)
+from content_sync.formats.hashtree import FileId
+from content_sync.formats.lesson import Lesson
+from content_sync.formats.paths import subject_id
+from content_sync.settings import Settings
+from county.config import CountyPaths
+from county.library import LessonRow, Library, PackageRow, ReleaseRow, SourceRow
+from county.publish.derive import Deriver, Made, NewBar
+from county.publish.names import natural, suffix
+from county.publish.package import describe, lesson_bytes, pack
+from county.publish.scan import Plan, PlannedFile, PlannedLesson, plan
+from county.publish.signing import Repository
+from county.publish.store import Store
+from county.publish.tools import Tools
+from county.publish.tree import Problem, read_tree
+
+#: A file changed within this time of its reading may change again without its mtime showing it.
+_RACY_NS = 2_000_000_000
+_FLUSH_FILES, _FLUSH_BYTES = 200, 256 << 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of it. `new_bytes`: what a box with the last release lacks; `read_bytes`: of the source."""
+
+    release: int
+    lessons: int
+    resources: int
+    bytes: int
+    new_bytes: int
+    withdrawn: int
+    read_bytes: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class _Packed:
+    planned: PlannedLesson
+    lesson: Lesson
+    package: PackageRow
+    files: Mapping[str, FileId]
+
+
+@contextmanager
+def alone(paths: CountyPaths) -> Iterator[None]:
+    """Hold the lock of publishing. Raises BusyError."""
+    with storage_errors("the lock of publishing"):
+        descriptor = os.open(paths.data / "publish.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError("another `county publish` is at work here") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def publish(
+    paths: CountyPaths,
+    settings: Settings,
+    sources: Sequence[Path],
+    clock: Callable[[], float],
+    new_bar: NewBar,
+    allow_date: bool = False,
+    withdraw: bool = False,
+    tools: Tools | None = None,
+) -> Published:
+    """Publish the lessons of all `sources` together as the whole library.
+
+    `withdraw`: more than half of the published lessons may go. Raises SourceError when there is nothing to
+    publish, BusyError, ClockError, DiskFullError, StorageError; then the old release stands.
+    """
+    for source in sources:
+        data = paths.data.resolve()
+        if data.is_relative_to(source.resolve()) or source.resolve().is_relative_to(data):
+            raise SourceError(f"{source} and the county's data folder lie in one another")
+    with alone(paths), Library.open(paths.library_db, write=True) as library:
+        work = paths.work / "publish"
+        shutil.rmtree(work, ignore_errors=True)  # what a killed run left
+        repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
+        run = _Run(paths, library, repository, Store(paths.objects, work), clock, new_bar)
+        try:
+            return run.publish(
+                sources,
+                Deriver(
+                    library,
+                    run.store,
+                    tools or Tools(work),
+                    settings.number("page_width"),
+                    settings.number("most_pages"),
+                    new_bar,
+                ),
+                allow_date,
+                withdraw,
+            )
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+class _Run:
+    def __init__(
+        self,
+        paths: CountyPaths,
+        library: Library,
+        repository: Repository,
+        store: Store,
+        clock: Callable[[], float],
+        new_bar: NewBar,
+    ) -> None:
+        self.library, self.repository, self.store = library, repository, store
+        self.targets = paths.public / "targets"
+        self.clock, self.new_bar = clock, new_bar
+        self.problems: list[Problem] = []
+        self.read_bytes = 0
+
+    def publish(
+        self, sources: Sequence[Path], deriver: Deriver, allow_date: bool, withdraw: bool
+    ) -> Published:
+        now = int(self.clock())
+        planned = plan([read_tree(str(source.absolute())) for source in dict.fromkeys(sources)])
+        self.problems += planned.problems
+        self.check_withdrawal({lesson.id for lesson in planned.lessons}, withdraw)
+        held = self.admit(planned)
+        made = self.derive(planned, held, deriver)
+        before = {row.id for row in self.library.lessons()}
+        published = self.library.published_roots()
+        packed = self.pack(planned, held, made, now)
+        self.check_withdrawal({entry.lesson.id for entry in packed}, withdraw)
+        if any(self.library.first_added(entry.lesson.id) is None for entry in packed):
+            check_signing_time(now, self.repository.issued, allow_date)
+        with self.library.transaction():
+            added = {e.lesson.id: self.library.add_lesson(e.lesson.id, now) for e in packed}
+        subjects = self.index(packed, added)
+        release = self.repository.publish(subjects, now, allow_date)
+
+        files = {file for entry in packed for file in entry.files.values()}
+        result = Published(
+            release=release,
+            lessons=len(packed),
+            resources=sum(len(entry.lesson.resources) for entry in packed),
+            bytes=sum(entry.package.size for entry in packed),
+            new_bytes=sum(file.length for file in files if file.root not in published),
+            withdrawn=len(before - {entry.lesson.id for entry in packed}),
+            read_bytes=self.read_bytes,
+            problems=tuple(sorted(self.problems, key=lambda problem: natural(problem.path))),
+        )
+        row = ReleaseRow(release, now, result.lessons, result.resources, result.bytes, result.new_bytes)
+        self.library.put_release(row, [_lesson_row(entry) for entry in packed])
+        return result
+
+    def check_withdrawal(self, lessons: set[str], withdraw: bool) -> None:
+        """Refuse to publish nothing, or to lose most of a library by mistake (an unplugged disk)."""
+        named = "; ".join(problem.line() for problem in self.problems[:3])
+        if not lessons:
+            raise SourceError(f"there is no lesson to publish{': ' if named else ''}{named}")
+        before = {row.id for row in self.library.lessons()}
+        gone = before - lessons
+        if 2 * len(gone) > len(before) and not withdraw:
+            raise SourceError(
+                f"{len(gone)} of {len(before)} published lessons are not in the source; if they are really to"
+                " be withdrawn, add --withdraw"
+            )
+
+    def admit(self, planned: Plan) -> dict[str, FileId]:
+        """Every source file in the store: path -> identity. Unchanged files are not read again."""
+        files = [file for lesson in planned.lessons for r in lesson.resources for file in r.files]
+        bar = self.new_bar("reading", sum(file.node.size for file in files), "B")
+        held: dict[str, FileId] = {}
+        sources: list[SourceRow] = []
+        objects: list[tuple[FileId, bytes]] = []
+        done = unsaved = 0
+        try:
+            for file in files:
+                known = self.known(file)
+                if known is None:
+                    known = self.read(file, sources, objects)
+                    unsaved += file.node.size
+                if known is not None:
+                    held[file.node.path] = known
+                done += file.node.size
+                bar.to(done)
+                if len(objects) >= _FLUSH_FILES or unsaved >= _FLUSH_BYTES:
+                    self.save(sources, objects)
+                    unsaved = 0
+        finally:
+            self.save(sources, objects)
+            bar.close()
+        return held
+
+    def save(self, sources: list[SourceRow], objects: list[tuple[FileId, bytes]]) -> None:
+        with self.library.transaction():
+            self.library.put_objects(objects)
+            self.library.put_sources(sources)
+        sources.clear()
+        objects.clear()
+
+    def known(self, file: PlannedFile) -> FileId | None:
+        """The identity of a source file that is as it was when it was read, and still in the store."""
+        row, node = self.library.source(os.fsencode(file.node.path)), file.node
+        if row is None or (row.size, row.mtime_ns, row.ctime_ns, row.inode) != (
+            node.size,
+            node.mtime_ns,
+            node.ctime_ns,
+            node.inode,
+        ):
+            return None
+        identity = FileId(row.root, row.size)
+        return identity if self.store.holds(identity) else None
+
+    def read(
+        self, file: PlannedFile, sources: list[SourceRow], objects: list[tuple[FileId, bytes]]
+    ) -> FileId | None:
+        path, started = file.node.path, int(self.clock() * 1e9)
+        try:
+            identity, leaves, found = self.store.admit(path)
+            if self.library.object_size(identity.root) not in (None, identity.length):
+                raise LengthError("has the root of another file in the library, but another length")
+        except (SourceError, LengthError) as error:
+            self.problems.append(Problem.of(file.where, error))
+            return None
+        self.read_bytes += identity.length
+        objects.append((identity, leaves))
+        if abs(started - found.st_mtime_ns) > _RACY_NS:
+            sources.append(
+                SourceRow(
+                    os.fsencode(path),
+                    found.st_size,
+                    found.st_mtime_ns,
+                    found.st_ctime_ns,
+                    found.st_ino,
+                    identity.root,
+                )
+            )
+        return identity
+
+    def derive(
+        self, planned: Plan, held: Mapping[str, FileId], deriver: Deriver
+    ) -> dict[tuple[FileId, str], Made]:
+        """What is made of the files that open, and its notes as problems."""
+        mains = [
+            (file, (held[file.node.path], suffix(file.path)))
+            for lesson in planned.lessons
+            for resource in lesson.resources
+            for file in resource.files
+            if file.role == "main" and file.node.path in held
+        ]
+        made = deriver.derive([key for _, key in mains])
+        for file, key in mains:
+            for code, what in made[key].notes if key in made else ():
+                ending = "" if code == ToolError.code else "; published as it is"
+                self.problems.append(Problem(code, Problem.source(file.where, "").path, what + ending))
+        return made
+
+    def pack(
+        self,
+        planned: Plan,
+        held: Mapping[str, FileId],
+        made: Mapping[tuple[FileId, str], Made],
+        now: int,
+    ) -> list[_Packed]:
+        """Every lesson's package, in teaching order; lessons that can't be packed are named."""
+        bar = self.new_bar("packing", len(planned.lessons), "lessons")
+        packed = []
+        try:
+            for done, lesson in enumerate(sorted(planned.lessons, key=lambda lesson: lesson.sort_key), 1):
+                try:
+                    described = describe(lesson, held, made)
+                    if described is None:
+                        self.problems.append(Problem.source(lesson.where, "no file of it could be published"))
+                    else:
+                        packed.append(self.pack_one(lesson, described, now))
+                except FormatError as error:
+                    self.problems.append(Problem.of(lesson.where, error))
+                bar.to(done)
+        finally:
+            bar.close()
+        return packed
+
+    def pack_one(self, planned: PlannedLesson, lesson: Lesson, now: int) -> _Packed:
+        data = lesson_bytes(lesson)
+        identity, leaves = self.store.admit_bytes(data)
+        row = self.library.package_of(lesson.id, identity.root)
+        if row is None or not self.targets_held(row):
+            package = pack(lesson, (identity, leaves), self.library.leaves)
+            torrent, infohash = package.torrent, package.torrent.infohash
+            torrent_ref = self.put_target(f"packages/{infohash}.torrent", torrent.data)
+            leaves_ref = self.put_target(f"packages/{infohash}.leaves", package.leaves)
+            row = PackageRow(
+                infohash,
+                lesson.id,
+                identity.root,
+                torrent.name,
+                torrent.size,
+                torrent_ref.sha256,
+                torrent_ref.length,
+                leaves_ref.sha256,
+                leaves_ref.length,
+                now,
+            )
+            with self.library.transaction():
+                self.library.put_objects([(identity, leaves)])
+                self.library.put_package(row, [(entry.path, entry.file) for entry in torrent.files])
+        return _Packed(planned, lesson, row, self.library.package_files(row.infohash))
+
+    def put_target(self, path: str, data: bytes) -> TargetRef:
+        """Write a target file durably, unless it is there; its name for the level above."""
+        ref = TargetRef(path, len(data), hashlib.sha256(data).hexdigest())
+        if not self.target_held(ref):
+            write_durable(self.targets / ref.url_path, data)
+        return ref
+
+    def target_held(self, ref: TargetRef) -> bool:
+        try:
+            return (self.targets / ref.url_path).stat().st_size == ref.length
+        except OSError:
+            return False
+
+    def targets_held(self, row: PackageRow) -> bool:
+        return all(self.target_held(ref) for ref in _package_refs(row))
+
+    def index(self, packed: Sequence[_Packed], added: Mapping[str, int]) -> dict[str, tuple[Subject, bytes]]:
+        """Collection indexes, written; subject indexes, with their bytes, by id."""
+        by_collection: dict[tuple[str, ...], list[_Packed]] = defaultdict(list)
+        for entry in packed:
+            lesson = entry.lesson
+            by_collection[(lesson.stage, lesson.subject, lesson.edition, lesson.grade, lesson.volume)].append(
+                entry
+            )
+        by_subject: dict[tuple[str, str], list[CollectionRef]] = defaultdict(list)
+        for place in sorted(by_collection, key=lambda place: [natural(part) for part in place]):
+            stage, subject, edition, grade, volume = place
+            entries = by_collection[place]
+            lessons = tuple(_entry(entry, added[entry.lesson.id]) for entry in entries)
+            identity = entries[0].lesson.collection
+            data = dump_collection(Collection(identity, stage, subject, edition, grade, volume, lessons))
+            parse_collection(data)
+            ref = self.put_target(f"collections/{identity}.json", data)
+            size = sum(entry.package.size for entry in entries)
+            by_subject[stage, subject].append(
+                CollectionRef(identity, edition, grade, volume, len(lessons), size, ref)
+            )
+        made = {}
+        for (stage, subject), collections in by_subject.items():
+            index = Subject(subject_id(stage, subject), stage, subject, tuple(collections))
+            made[index.id] = (index, dump_subject(index))
+        return made
+
+
+def _package_refs(row: PackageRow) -> tuple[TargetRef, TargetRef]:
+    return (
+        TargetRef(f"packages/{row.infohash}.torrent", row.torrent_length, row.torrent_sha256),
+        TargetRef(f"packages/{row.infohash}.leaves", row.leaves_length, row.leaves_sha256),
+    )
+
+
+def _entry(packed: _Packed, added: int) -> LessonEntry:
+    lesson, package = packed.lesson, packed.package
+    torrent, leaves = _package_refs(package)
+    return LessonEntry(
+        id=lesson.id,
+        title=lesson.title,
+        unit=lesson.unit,
+        unit_no=lesson.unit_no,
+        no=lesson.no,
+        periods=lesson.periods,
+        kinds=tuple(dict.fromkeys(resource.kind for resource in lesson.resources)),
+        added=added,
+        infohash=package.infohash,
+        size=package.size,
+        files=len(packed.files),
+        torrent=torrent,
+        leaves=leaves,
+    )
+
+
+def _lesson_row(packed: _Packed) -> LessonRow:
+    lesson = packed.lesson
+    texts: dict[str, Any] = {
+        key: getattr(lesson, key)
+        for key in (
+            "id",
+            "collection",
+            "title",
+            "stage",
+            "subject",
+            "edition",
+            "grade",
+            "volume",
+            "unit",
+        )
+    }
+    return LessonRow(**texts, infohash=packed.package.infohash)

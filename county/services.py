@@ -1,0 +1,48 @@
+"""The parts that the county's web process is made of; `county.wiring` builds them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from content_sync.ports import Clock
+from content_sync.settings import Settings
+from county.config import CountyPaths
+from county.distribute.tracker import Tracker
+from county.library import Library
+from county.receive.database import Reader
+from county.receive.door import Door
+from county.receive.envelopes import Envelopes
+
+T = TypeVar("T")
+
+
+class PerThread(Generic[T]):
+    """One object a thread, made when the thread first asks: for connections that threads must not share."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._local = threading.local()
+
+    def __call__(self) -> T:
+        if not hasattr(self._local, "value"):
+            self._local.value = self._make()
+        value: T = self._local.value
+        return value
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routes use."""
+
+    paths: CountyPaths
+    settings: Settings
+    clock: Clock
+    library: PerThread[Library]
+    reports: Reader
+    door: Door
+    envelopes: Envelopes
+    tracker: Tracker
+    secret: bytes

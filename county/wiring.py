@@ -1,0 +1,59 @@
+"""Builds the county's parts from its data folder."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from flask import Flask
+
+from content_sync.adapters.clock import SystemClock
+from content_sync.adapters.files import read_capped, write_durable
+from county.app import create_app
+from county.config import CountyPaths, load_settings
+from county.distribute.tracker import Tracker
+from county.library import Library
+from county.publish.signing import Repository
+from county.receive.database import Reader, Writer
+from county.receive.door import Door
+from county.receive.envelopes import Envelopes
+from county.services import PerThread, Services
+
+_SECRET_BYTES = 32
+
+
+def session_secret(path: Path) -> bytes:
+    """The key of the pages' session cookies, made the first time."""
+    if not path.is_file():
+        write_durable(path, secrets.token_bytes(_SECRET_BYTES), 0o600)
+    return read_capped(path, 1024)
+
+
+def build_services(data: Path) -> Services:
+    """All parts. Starts the writer thread of reports.db. Raises SetupError, SettingError, TrustError,
+    StorageError.
+    """
+    paths, settings = CountyPaths(data), load_settings(data)
+    repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
+    library = PerThread(lambda: Library.open(paths.library_db))
+    library()
+    writer, reader = Writer(paths.reports_db), Reader(paths.reports_db)
+
+    return Services(
+        paths=paths,
+        settings=settings,
+        clock=SystemClock(),
+        library=library,
+        reports=reader,
+        door=Door(writer, lambda box: library().box(box)),
+        envelopes=Envelopes(writer, reader, lambda box: library().box(box), repository.sign_envelope),
+        tracker=Tracker(
+            settings.number("announce_seconds"), lambda prefix: library().has_package(prefix.hex())
+        ),
+        secret=session_secret(paths.keys / "web.secret"),
+    )
+
+
+def build_app(data: Path) -> Flask:
+    """The web process's WSGI application."""
+    return create_app(build_services(data))
