@@ -28,3 +28,13 @@ listen_option = click.option(
 @click.version_option(package_name="lessonbox")
 def cli() -> None:
     """Lesson Box (课箱): mirrors the county's lessons and serves them to the classroom boards."""
+
+
+@cli.command()
+@data_option
+@listen_option
+def web(data: Path, listen: str) -> None:
+    """Serve the pages to the boards (one program, as its unit starts it)."""
+    from appliance.web.wiring import run
+
+    run(data, listen)

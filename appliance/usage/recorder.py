@@ -1,0 +1,199 @@
+"""Usage events, durable before the caller goes on: one writer thread, one commit for all that wait.
+
+Started in the process that serves boards (a thread does not survive a fork: build it in the worker).
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import sqlite3
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.usage import database
+from content_sync.errors import BusyError, FormatError, LessonBoxError
+from content_sync.formats.canonical import is_hex
+from content_sync.ports import Clock
+
+TYPES = ("open", "play", "ping", "pause", "ended", "close")
+ORIGINS = ("server", "page")
+KEEP_EVENTS = 20_000  # consumed events kept: from them a lost outbox is made again
+RESERVE_BYTES = 8 << 20  # some 40,000 events
+_QUEUE = 2_000
+_MAX_GROUP = 500
+_PATIENCE = 30.0
+_MAX_TEXT = 200
+_MAX_NUMBER = 1 << 40
+_INSERT = (
+    "INSERT INTO event (board, lesson, resource, kind, visit, type, at, position, origin,"
+    " boot, mono, wall, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened at a board.
+
+    `visit` is one page load of one resource; `at` the page's monotonic ms; `position` a second or page;
+    `origin` who saw it, `server` or `page`.
+    """
+
+    board: str
+    lesson: str
+    resource: str
+    kind: str
+    visit: str
+    type: str
+    at: int | None
+    position: int | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class _Job:
+    rows: list[tuple[object, ...]]
+    done: Future[None]
+    through: int = 0  # > 0: prune
+
+
+def check(event: Event) -> None:
+    """Raise FormatError unless a report can carry this event."""
+    texts = (event.lesson, event.resource, event.kind, event.visit)
+    if not is_hex(event.board, 16) or not all(0 < len(text) <= _MAX_TEXT for text in texts):
+        raise FormatError("board, lesson, resource, kind or visit of an event is not right")
+    if event.type not in TYPES or event.origin not in ORIGINS:
+        raise FormatError("unknown type or origin of an event")
+    for number in (event.at, event.position):
+        if number is not None and not 0 <= number <= _MAX_NUMBER:
+            raise FormatError("a number of an event is out of range")
+
+
+class Recorder:
+    """The one writer of usage.db. Thread-safe."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open or make usage.db and start the writer. Raises NewerDataError, DiskFullError, StorageError."""
+        self._path, self._clock, self._boot = path, clock, clock.boot_id()
+        self._reserve = database.Reserve(path.with_name("usage.reserve"), RESERVE_BYTES)
+        self._reserve_due = not self._reserve.keep()
+        self._connection, self.moved_aside = self._open()
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(_QUEUE)
+        self._door = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write, name="usage-writer", daemon=True)
+        self._thread.start()
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Store the events, all or none, with this moment's clock facts; returns once they are durable.
+
+        Raises FormatError, DiskFullError, StorageError, BusyError (too many wait; may come true after all).
+        """
+        for event in events:
+            check(event)
+        facts = (
+            self._boot,
+            int(self._clock.monotonic() * 1000),
+            int(self._clock.wall() * 1000),
+            self._clock.source(),
+        )
+        if events:
+            self._do(_Job([(*vars(event).values(), *facts) for event in events], Future()))
+
+    def prune(self, through_id: int) -> None:
+        """Forget events up to `through_id` (the agent consumed them), but keep the newest KEEP_EVENTS of all.
+
+        By number, not by age: no clock can delete usage. Raises as `record`.
+        """
+        if through_id > 0:
+            self._do(_Job([], Future(), through_id))
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        with self._door:
+            first, self._closed = not self._closed, True
+        if first:
+            self._jobs.put(None)
+            self._thread.join()
+            self._connection.close()
+
+    def _do(self, job: _Job) -> None:
+        with self._door:
+            if self._closed:
+                raise BusyError("the usage recorder is closed")
+            try:
+                self._jobs.put_nowait(job)
+            except queue.Full:
+                raise BusyError("too many usage events wait for the disk") from None
+        try:
+            job.done.result(_PATIENCE)
+        except FutureTimeout:
+            raise BusyError(f"the disk took more than {_PATIENCE:.0f} s") from None
+
+    def _open(self) -> tuple[sqlite3.Connection, Path | None]:
+        return database.open_writer(
+            self._path,
+            "usage.sql",
+            lambda made: made.execute("INSERT INTO meta VALUES ('id', ?)", (secrets.token_hex(8),)),
+        )
+
+    def _write(self) -> None:
+        """The writer thread: take all that waits, commit once, answer everyone."""
+        stop = False
+        while not stop:
+            group = [self._jobs.get()]
+            while len(group) < _MAX_GROUP:
+                try:
+                    group.append(self._jobs.get_nowait())
+                except queue.Empty:
+                    break
+            stop = None in group
+            jobs = [job for job in group if job is not None]
+            try:
+                self._commit(jobs)
+            except LessonBoxError as error:
+                for job in jobs:
+                    job.done.set_exception(error)
+            except BaseException as error:
+                for job in jobs:
+                    job.done.set_exception(LessonBoxError(f"usage writer: {type(error).__name__}: {error}"))
+            else:
+                for job in jobs:
+                    job.done.set_result(None)
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        """Commit the jobs. A full disk gets the reserve, a malformed file is moved aside; then once more."""
+        for last in (False, False, True):  # at worst both happen
+            try:
+                self._apply(jobs)
+                break
+            except sqlite3.Error as error:
+                with suppress(sqlite3.Error):
+                    self._connection.rollback()
+                if last:
+                    raise database.named(error, self._path.name) from error
+                if database.is_damage(error):
+                    with suppress(sqlite3.Error):
+                        self._connection.close()
+                    self.moved_aside = database.move_aside(self._path)
+                    self._connection, _ = self._open()
+                elif self._reserve.release():
+                    self._reserve_due = True
+                else:
+                    raise database.named(error, self._path.name) from error
+        if self._reserve_due and any(job.through for job in jobs):  # hourly at most: web prunes hourly
+            self._reserve_due = not self._reserve.keep()
+
+    def _apply(self, jobs: list[_Job]) -> None:
+        cursor = self._connection
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.executemany(_INSERT, [row for job in jobs for row in job.rows])
+        if through := max((job.through for job in jobs), default=0):
+            newest = cursor.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
+            cursor.execute("DELETE FROM event WHERE id <= ?", (min(through, newest - KEEP_EVENTS),))
+        cursor.execute("COMMIT")

@@ -1,0 +1,186 @@
+"""`/healthz` and `/api/v1/…` (contract.md, formats.md 9)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from appliance.usage.recorder import Event
+from content_sync.errors import FormatError, LessonBoxError, TooBigError
+from content_sync.formats.lesson import Lesson, Resource
+from content_sync.ports import CollectionRow, LessonRow
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
+MAX_EVENTS_BODY = 64 << 10
+_MAX_EVENTS = 500
+_MOST = 500
+_PART = 500
+_HEX16 = re.compile(r"[0-9a-f]{16}")
+
+
+def error(status: int, code: str, message: str) -> Response:
+    """The one shape of an error."""
+    response = jsonify({"error": {"code": code, "message": message}})
+    response.status_code = status
+    return response
+
+
+def file_url(root: str, path: str) -> str:
+    """Address of one file on the pages' port."""
+    return f"/content/{root}/{quote(path.rpartition('/')[2])}"
+
+
+def resource_json(resource: Resource) -> dict[str, Any]:
+    """A resource as the API shows it: `root` and `url` are those of the file that opens, `size` is of all its files."""
+    main = resource.main
+    return {
+        "id": resource.id,
+        "kind": resource.kind,
+        "title": resource.title,
+        "media_type": resource.media_type,
+        "size": sum(entry.file.length for entry in resource.files),
+        "root": main.file.root,
+        "url": file_url(main.file.root, main.path),
+    }
+
+
+def lesson_json(collection: CollectionRow, row: LessonRow, lesson: Lesson | None) -> dict[str, Any]:
+    """A lesson as the API shows it."""
+    place = {key: getattr(collection, key) for key in ("stage", "subject", "edition", "grade", "volume")}
+    resources = [resource_json(resource) for resource in lesson.resources] if lesson else []
+    return {
+        "id": row.id,
+        "title": row.title,
+        **place,
+        "unit": row.unit,
+        "state": row.state,
+        "resources": resources,
+    }
+
+
+def _number(name: str, default: int, most: int) -> int:
+    text = request.args.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) > most:
+        raise FormatError(f"{name} must be a whole number, at most {most}")
+    return int(text)
+
+
+def _same_origin() -> bool:
+    """Whether a page of ours sent this (or something that is no browser page)."""
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+
+
+def _events(board: Board) -> list[Event]:
+    """The events of the body. Raises TooBigError, FormatError."""
+    if (request.content_length or 0) > MAX_EVENTS_BODY:
+        raise TooBigError("events have more than 64 KiB")
+    body = request.stream.read(MAX_EVENTS_BODY + 1)
+    if len(body) > MAX_EVENTS_BODY:
+        raise TooBigError("events have more than 64 KiB")
+    try:
+        values = json.loads(body)["events"]
+        if not isinstance(values, list) or len(values) > _MAX_EVENTS:
+            raise ValueError
+        return [_event(board, value) for value in values]
+    except (ValueError, TypeError, KeyError, RecursionError) as wrong:
+        raise FormatError("events are not as formats.md 9 says") from wrong
+
+
+def _event(board: Board, value: dict[str, Any]) -> Event:
+    for name in ("at", "position"):
+        if value.get(name) is not None and type(value[name]) is not int:
+            raise FormatError(f"{name} of an event must be a whole number")
+    texts = [value[name] for name in ("lesson", "resource", "visit", "type")]
+    if not all(isinstance(text, str) and text for text in texts) or not _HEX16.fullmatch(texts[2]):
+        raise FormatError("lesson, resource, visit or type of an event is not right")
+    lesson = board.reader.present_lesson(texts[0])
+    kind = next((r.kind for r in lesson.resources if r.id == texts[1]), "other") if lesson else "other"
+    return Event(g.board, texts[0], texts[1], kind, texts[2], texts[3], value.get("at"), value.get("position"), "page")
+
+
+def _stream(lessons: Iterable[dict[str, Any]]) -> Iterator[str]:
+    yield '{"lessons":['
+    for number, lesson in enumerate(lessons):
+        yield ("," if number else "") + json.dumps(lesson, ensure_ascii=False, separators=(",", ":"))
+    yield "]}\n"
+
+
+def blueprint(board: Board) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("api", __name__)
+    reader = board.reader
+
+    @routes.errorhandler(FormatError)
+    def wrong(fault: FormatError) -> Response:
+        return error(413 if isinstance(fault, TooBigError) else 400, fault.code, fault.what)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        reader.generation()
+        return jsonify({"ok": True})
+
+    @routes.get("/api/v1/status")
+    def status() -> Response:
+        return jsonify(board.status())
+
+    @routes.get("/api/v1/lessons")
+    def lessons() -> Response:
+        collection, state = request.args.get("collection") or None, request.args.get("state") or None
+        offset, limit = _number("offset", 0, 1 << 31), _number("limit", 1 << 31, 1 << 31)
+
+        def rows() -> Iterator[LessonRow]:
+            # a county's whole library is too long to hold at once
+            for begin in range(offset, offset + limit, _PART):
+                part = reader.lessons(collection, state, begin, min(_PART, offset + limit - begin))
+                yield from part
+                if len(part) < _PART:
+                    return
+
+        return _answer(rows())
+
+    @routes.get("/api/v1/search")
+    def search() -> Response:
+        found = board.index.find(
+            request.args.get("q", ""),
+            request.args.get("grade", ""),
+            request.args.get("kind", ""),
+            _number("offset", 0, 1 << 31),
+            _number("limit", 20, _MOST),
+        )
+        return _answer([row for row in map(reader.lesson, found.ids) if row is not None])
+
+    def _answer(rows: Iterable[LessonRow]) -> Response:
+        collections = {collection.id: collection for collection in reader.collections()}
+        made = (
+            lesson_json(collections[row.collection], row, reader.present_lesson(row.id))
+            for row in rows
+            if row.collection in collections
+        )
+        return Response(_stream(made), mimetype="application/json")
+
+    @routes.post("/api/v1/events")
+    def events() -> Response:
+        if not _same_origin():
+            return error(403, "E-ORIGIN", "another site's page may not report use")
+        received = _events(board)
+        try:
+            board.records.record(received)
+        except FormatError:
+            raise
+        except LessonBoxError as fault:
+            response = error(503, fault.code, fault.what)
+            response.headers["Retry-After"] = "5"
+            return response
+        return Response(status=204)
+
+    return routes

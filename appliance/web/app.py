@@ -1,0 +1,212 @@
+"""The board's program: one WSGI application for both ports (application factory; no work at import)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from flask import Flask, Response, g, render_template, request
+from markupsafe import Markup
+from werkzeug.exceptions import HTTPException
+
+from appliance.usage.recorder import Event
+from appliance.web import api, i18n, pages, words
+from appliance.web.content import RETRY_AFTER, Content, Environ, StartResponse, media_type, short
+from appliance.web.search import Index
+from content_sync.adapters.sending import Streams
+from content_sync.adapters.sqlite import StateReader
+from content_sync.errors import BusyError, LessonBoxError, SetupError
+from content_sync.ports import Clock
+
+log = logging.getLogger(__name__)
+BOARD_COOKIE = "board"
+TEN_YEARS = 10 * 366 * 86400
+_BOARD = re.compile(r"[0-9a-f]{16}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::\d{1,5})?")
+_HERE = Path(__file__).parent
+_SYMBOL = re.compile(r'<symbol id="i-([a-z]+)".*?</symbol>', re.DOTALL)
+
+
+class Records(Protocol):
+    """What the board needs of appliance.usage.recorder.Recorder."""
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Durable when it returns. Raises LessonBoxError."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that the pages stand on. `status` gives what `/api/v1/status` answers; `streams`: most long answers at once."""
+
+    objects: Path
+    reader: StateReader
+    index: Index
+    records: Records
+    clock: Clock
+    status: Callable[[], dict[str, Any]]
+    streams: int = 120
+    language: str = "zh"
+    courseware_port: int = 0
+
+
+def board_of(environ: Environ, cookie: str | None) -> str:
+    """The board's id: its cookie, or for a browser that keeps none a name made from its address."""
+    if cookie and _BOARD.fullmatch(cookie):
+        return cookie
+    return hashlib.sha256(f"board:{environ.get('REMOTE_ADDR', '')}".encode()).hexdigest()[:16]
+
+
+def _origin(board: Board) -> str:
+    """The courseware's origin under the host name that the board used; empty when the Host header is nonsense."""
+    host = request.environ.get("HTTP_HOST", "")
+    if not _HOST.fullmatch(host):
+        return ""
+    name = re.sub(r":\d+$", "", host)
+    return f"http://{name}:{board.courseware_port}"
+
+
+def _icons(app: Flask) -> None:
+    """`ic(name)` draws an icon, `sprite()` at the page's end gives those that were drawn."""
+    symbols = {m[1]: m[0] for m in _SYMBOL.finditer((_HERE / "icons.svg").read_text("utf-8"))}
+
+    def draw(name: str, more: str = "") -> Markup:
+        assert name in symbols, name
+        g.icons.add(name)
+        return Markup(
+            f'<svg class="ic {more}" width="24" height="24" aria-hidden="true" focusable="false">'
+            f'<use xlink:href="#i-{name}"/></svg>'
+        )
+
+    def sprite() -> Markup:
+        drawn = "".join(symbols[name] for name in sorted(g.icons))
+        return Markup(
+            f'<svg width="0" height="0" class="sprite" aria-hidden="true" focusable="false">{drawn}</svg>'
+        )
+
+    app.jinja_env.globals.update(ic=draw, sprite=sprite)
+
+
+def _static(app: Flask) -> None:
+    """`asset(name)`: the address of a static file, which changes with its content."""
+    marks = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in (_HERE / "static").iterdir()
+    }
+    app.jinja_env.globals["asset"] = lambda name: f"/static/{name}?{marks[name]}"
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 30 * 86400
+
+
+def _flask(board: Board) -> Flask:
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 1 << 20
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    i18n.install(app, board.language)
+    _icons(app)
+    _static(app)
+    app.jinja_env.globals.update(
+        subject=words.subject, known=words.known, title_class=words.title_class, minutes=words.minutes,
+        size_text=words.size, unit_parts=words.unit_parts, kinds=words.KIND_WORDS, steps=words.STEP_WORDS,
+        file_type=media_type, languages=i18n.LANGUAGES,
+    )  # fmt: skip
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.register_blueprint(pages.blueprint(board))
+    app.register_blueprint(api.blueprint(board))
+
+    @app.before_request
+    def begin() -> None:
+        g.icons = set()
+        cookie = request.cookies.get(BOARD_COOKIE, "")
+        g.new_board = not _BOARD.fullmatch(cookie) and not request.path.startswith(("/api/", "/static/", "/healthz"))
+        g.board = secrets.token_hex(8) if g.new_board else board_of(request.environ, cookie)
+        g.courseware = _origin(board)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if request.path.startswith("/static/"):
+            return response
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'self'; img-src 'self' data:; object-src 'self'; base-uri 'none'; form-action 'self';"
+            f" frame-ancestors 'none'; frame-src 'self' {g.get('courseware', '')}".rstrip()
+        )
+        response.headers["X-UA-Compatible"] = "IE=edge"
+        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers.setdefault("Cache-Control", "no-store")
+        if g.get("new_board"):
+            _keep(response, BOARD_COOKIE, g.board)
+        if g.get("keep_language"):
+            _keep(response, i18n.COOKIE, g.language)
+        return response
+
+    @app.errorhandler(Exception)
+    def fault(error: Exception) -> Response:
+        status, code, message = _fault(error)
+        if status == 500:
+            log.exception("%s %s", request.method, request.path)
+        if request.path.startswith(("/api/", "/healthz")):
+            response = api.error(status, code, message)
+        else:
+            g.setdefault("icons", set())
+            g.setdefault("language", board.language)
+            response = Response(render_template("error.html", status=status, code=code), status)
+        if status == 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
+
+    return app
+
+
+def _keep(response: Response, name: str, value: str) -> None:
+    response.set_cookie(name, value, max_age=TEN_YEARS, httponly=True, samesite="Lax")
+
+
+def _fault(error: Exception) -> tuple[int, str, str]:
+    """HTTP status, code and message of an error."""
+    if isinstance(error, HTTPException) and error.code:
+        return error.code, {404: "E-NOT-FOUND", 413: "E-TOO-BIG"}.get(error.code, "E-REQUEST"), error.name
+    if isinstance(error, BusyError | SetupError) or isinstance(error, LessonBoxError) and error.retryable:
+        return 503, error.code, error.what
+    if isinstance(error, LessonBoxError):
+        return 500, error.code, error.what
+    return 500, "E-INTERNAL", "something went wrong in the box"
+
+
+def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """The WSGI application for both ports; which one a request came by is what SERVER_PORT says (gunicorn sets it
+    from the listening socket, never from the request)."""
+    flask = _flask(board)
+
+    def refuse(environ: Environ, start: StartResponse, status: int) -> Iterable[bytes]:
+        """A page for people, one line for players."""
+        if status not in (404, 500, 503) or "text/html" not in environ.get("HTTP_ACCEPT", ""):
+            return short(environ, start, status)
+        with flask.request_context(environ):
+            g.icons, g.language = set(), board.language
+            kept = request.cookies.get(i18n.COOKIE, "")
+            g.language = kept if kept in i18n.LANGUAGES else board.language
+            code = {404: "E-NOT-FOUND", 503: "E-BUSY"}.get(status, "E-STORAGE")
+            response = Response(render_template("error.html", status=status, code=code), status)
+        if status == 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response(environ, start)
+
+    content = Content(board.objects, board.reader, Streams(board.streams), refuse)
+    courseware_port = str(board.courseware_port)
+
+    def application(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        if environ["SERVER_PORT"] == courseware_port:
+            return content.courseware_origin(environ, start)
+        if environ["PATH_INFO"].startswith("/content/"):
+            return content.pages_origin(environ, start)
+        answer: Iterable[bytes] = flask(environ, start)
+        return answer
+
+    return application
+
+
+

@@ -1,0 +1,73 @@
+"""Keeps the catalogues of translated words in step: `python -m appliance.web.catalogue` (needs Babel, a test tool).
+
+Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, and compiles the .mo beside it.
+Both are committed, so that a box needs no compiler of words. tests/unit/test_web_words.py fails when they are behind.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from appliance.web.i18n import LANGUAGES, LOCALE
+
+_HERE = Path(__file__).parent
+_METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
+
+
+def marked() -> Catalog:
+    """Every text that is marked for translation."""
+    catalogue = Catalog(project="lessonbox", charset="utf-8")
+    for name, _line, text, comments, context in extract_from_dir(
+        str(_HERE),
+        _METHODS,
+        {"**.html": {"trimmed": "true", "newstyle_gettext": "true"}},
+        keywords={"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)},
+    ):
+        catalogue.add(text, None, [(name, 0)], auto_comments=comments, context=context)
+    return catalogue
+
+
+def po_path(language: str) -> Path:
+    """Where a language's words lie."""
+    return LOCALE / language / "LC_MESSAGES" / "messages.po"
+
+
+def refresh(language: str) -> tuple[bytes, bytes]:
+    """The catalogue of a language with today's texts: bytes of .po and .mo."""
+    path = po_path(language)
+    catalogue = Catalog(locale=language)
+    if path.exists():
+        with path.open("rb") as stream:
+            catalogue = read_po(stream, locale=language)
+    catalogue.update(marked(), no_fuzzy_matching=True)
+    catalogue.obsolete.clear()
+    catalogue.fuzzy = False
+    po, mo = io.BytesIO(), io.BytesIO()
+    write_po(po, catalogue, width=0, no_location=True, omit_header=False, sort_output=True)
+    head = b"".join(
+        line for line in po.getvalue().splitlines(keepends=True)
+        if not line.startswith((b'"POT-Creation-Date', b'"PO-Revision-Date', b'"Generated-By', b'"Last-Translator', b"#"))
+    )  # fmt: skip
+    write_mo(mo, read_po(io.BytesIO(head), locale=language))
+    return head, mo.getvalue()
+
+
+def main() -> None:
+    """Write all catalogues."""
+    for language in LANGUAGES:
+        if language != "zh":
+            path = po_path(language)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            po, mo = refresh(language)
+            path.write_bytes(po)
+            path.with_suffix(".mo").write_bytes(mo)
+
+
+if __name__ == "__main__":
+    main()

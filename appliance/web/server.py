@@ -1,0 +1,178 @@
+"""gunicorn around the board: one process of many threads, two ports, and no patience with clients that stand still.
+
+findings.md "Serving" says why: gthread, sendfile, a time-out on every socket, no recycling of the only worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.util import close_graceful
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from content_sync.errors import BusyError, SettingError, SetupError
+
+WSGI = Callable[..., Any]
+_SEND_AT_MOST = 1 << 30
+#: Connections that wait between two requests of a board, beside those being answered.
+_KEPT_ALIVE = 2000
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How the board is served. `patience`: seconds without a byte moved until a client is dropped."""
+
+    threads: int = 200
+    patience: int = 10
+    keep_alive: int = 75
+    grace: int = 3
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises SettingError."""
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise SettingError(f"--listen must be HOST:PORT, not {text!r}")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise BusyError(f"port {port} of {host} is in use") from error
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def open_sockets(host: str, port: int, courseware_port: int) -> tuple[socket.socket, socket.socket]:
+    """The listening sockets of pages and courseware: those that systemd hands over (sd_listen_fds(3), in this
+    order), else new ones. Courseware 0 means the next port, or any if the pages have any.
+
+    Raises BusyError, SetupError.
+    """
+    given: list[socket.socket] = []
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        given = [socket.socket(fileno=3 + n) for n in range(int(os.environ.get("LISTEN_FDS", "0")))]
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    pages = given[0] if given else _bind(host, port)
+    if len(given) > 1:
+        return pages, given[1]
+    number = pages.getsockname()[1]
+    wanted = courseware_port or (number + 1 if given or port else 0)
+    return pages, _bind(pages.getsockname()[0], wanted)
+
+
+class _Socket(socket.socket):
+    """A client's socket that sends a file in one blocking call, under the kernel's own time-out."""
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """As socket.sendfile, for a regular file and a blocking socket. Raises OSError; BlockingIOError when
+        SO_SNDTIMEO passed without a byte accepted."""
+        assert count is not None
+        sent = 0
+        while sent < count:
+            done = os.sendfile(self.fileno(), file.fileno(), offset + sent, min(count - sent, _SEND_AT_MOST))
+            if not done:
+                raise OSError(errno.EIO, "the file is shorter than it was")
+            sent += done
+        return sent
+
+
+class _Connection(TConn):
+    def close(self, graceful: bool = False) -> None:
+        # gunicorn lingers up to 2 s here, in the thread that accepts: _Worker.handle did it already, in its own.
+        super().close()
+
+
+class _Worker(ThreadWorker):
+    """gthread whose sockets time out, whoever reads or writes them."""
+
+    patience = 10
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection (as ThreadWorker.accept) and set the kernel's time-outs on it."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EMFILE, errno.ENFILE):
+                return
+            raise
+        client = _Socket(fileno=accepted.detach())
+        limit = struct.pack("ll", self.patience, 0)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.nr_conns += 1
+        self.enqueue_req(_Connection(self.cfg, client, address, listener.getsockname()))
+
+    def handle(self, conn: Any) -> Any:
+        """One request; a connection that ends is closed here, where waiting for it harms nobody."""
+        again = super().handle(conn)
+        if again is False:
+            conn.sock.setblocking(True)
+            close_graceful(conn.sock)
+        return again
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        """Park or forget the connection (main thread)."""
+        super().finish_request(conn, fs)
+
+
+class _Log(Logger):
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """A client that stood still is no error of ours: no traceback for it."""
+        if isinstance(sys.exc_info()[1], BlockingIOError | TimeoutError):
+            self.info("a client stood still and was dropped")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+class _Application(BaseApplication):
+    def __init__(self, load: Callable[[], WSGI], options: dict[str, Any]) -> None:
+        self._load, self._options = load, options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> WSGI:
+        return self._load()
+
+
+def serve(
+    load: Callable[[], WSGI], pages: socket.socket, courseware: socket.socket, how: Serving = Serving()
+) -> None:
+    """Serve `load()` (called once, in the serving process) on both sockets until SIGTERM or SIGINT."""
+    worker = type("BoardWorker", (_Worker,), {"patience": how.patience})
+    options: dict[str, Any] = {
+        "bind": [f"fd://{pages.detach()}", f"fd://{courseware.detach()}"],
+        "worker_class": worker,
+        "workers": 1,
+        "threads": how.threads,
+        "worker_connections": how.threads + _KEPT_ALIVE,
+        "keepalive": how.keep_alive,
+        "graceful_timeout": how.grace,
+        "timeout": 120,  # of the heartbeat: a Pi under load may be slow; a hung process is still found
+        "max_requests": 0,
+        "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
+        "control_socket_disable": True,
+        "logger_class": _Log,
+        "loglevel": os.environ.get("LESSONBOX_LOG", "WARNING").lower(),
+        "proc_name": "lessonbox-web",
+        "forwarded_allow_ips": "",
+        "limit_request_line": 8190,
+    }
+    _Application(load, options).run()

@@ -1,0 +1,55 @@
+"""Builds the board's program from a box's data folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from appliance.config import BoxPaths, load_settings
+from appliance.status import read_status
+from appliance.usage.recorder import Recorder
+from appliance.web.app import Board, create_app
+from appliance.web.search import Index, Indexer
+from appliance.web.server import WSGI, Serving, open_sockets, parse_listen, serve
+from content_sync.adapters.clock import SystemClock
+from content_sync.adapters.sqlite import StateReader
+
+#: Threads that are never given to streams, so that pages always have some.
+_RESERVE = 8
+
+
+def run(data: Path, listen: str) -> None:
+    """Serve the box's pages until told to end. Raises SetupError, SettingError, BusyError."""
+    paths, settings = BoxPaths(data), load_settings(data)
+    host, port = parse_listen(listen)
+    pages, courseware = open_sockets(host, port, settings.number("courseware_port"))
+    threads = settings.number("threads")
+    second = int(courseware.getsockname()[1])
+
+    def load() -> WSGI:
+        # in the process that serves: threads don't survive a fork
+        reader, clock = StateReader(paths.state_db), SystemClock()
+        Indexer(paths.search_db, reader).start()
+
+        def status() -> dict[str, Any]:
+            return read_status(data)
+
+        return create_app(
+            Board(
+                objects=paths.objects,
+                reader=reader,
+                index=Index(paths.search_db),
+                records=Recorder(paths.usage_db, clock),
+                clock=clock,
+                status=status,
+                streams=max(1, min(settings.number("streams"), threads - _RESERVE, threads * 3 // 4)),
+                language=settings.text("language"),
+                courseware_port=second,
+            )
+        )
+
+    shown = f"[{host}]" if ":" in host else host
+    print(f"pages http://{shown}:{pages.getsockname()[1]}/", file=sys.stderr)
+    print(f"courseware http://{shown}:{second}/", file=sys.stderr, flush=True)
+    serve(load, pages, courseware, Serving(threads=threads))
