@@ -1,0 +1,75 @@
+"""What every test shares: markers that ask for root, a browser or a program; in CI a skip is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+IN_CI = bool(os.environ.get("CI"))
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, with the reason, what this machine cannot run."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("needs Debian's chromium")
+    for marker in item.iter_markers("needs"):
+        absent = [command for command in marker.args if not shutil.which(command)]
+        if absent:
+            pytest.skip(f"needs {', '.join(absent)}")
+
+
+_Report = pytest.TestReport | pytest.CollectReport
+
+
+def _fail_skips(report: _Report) -> _Report:
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI skips nothing, and this was skipped: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, _Report, _Report]:
+    """In CI a skipped test is a failure: a missing tool must not pass for a green run."""
+    return _fail_skips((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, _Report, _Report]:
+    """The same for a whole file that skips itself."""
+    return _fail_skips((yield))
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A function that gives a TCP port of the loopback that nothing uses at that moment."""
+
+    def pick() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return pick
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """A function that waits for a condition: wait_until(check, seconds, what)."""
+
+    def wait(check: Callable[[], object], seconds: float = 60, what: str = "condition") -> None:
+        deadline = time.monotonic() + seconds
+        while not check():
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+            time.sleep(0.05)
+
+    return wait

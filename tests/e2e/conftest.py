@@ -1,0 +1,40 @@
+"""A folder per test with a county and a box in it, ended whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.programs import Box, County
+
+
+@pytest.fixture
+def make_county(tmp_path: Path) -> Iterator[Callable[[], County]]:
+    """Make a county below the test's folder."""
+    made: list[County] = []
+
+    def make() -> County:
+        made.append(County(tmp_path / f"county-{len(made)}"))
+        return made[-1]
+
+    yield make
+    for county in made:
+        county.close()
+
+
+@pytest.fixture
+def make_box(tmp_path: Path) -> Iterator[Callable[..., Box]]:
+    """Make a box of a county: make(county, **settings of box.toml)."""
+    made: list[Box] = []
+
+    def make(county: County, **settings: object) -> Box:
+        folder = tmp_path / f"box-{len(made)}"
+        enrolment = county.enrol(tmp_path / f"school-{len(made)}.json", code=f"{len(made):03d}")
+        made.append(Box(folder, enrolment, **settings))
+        return made[-1]
+
+    yield make
+    for box in made:
+        box.close()
