@@ -1,0 +1,1 @@
+"""What the sample library is built with: pictures, speech, films, slides, papers and quizzes."""
