@@ -85,15 +85,15 @@ class Deriver:
 
     def _first(self, file: FileId, ending: str) -> _Job | None:
         if ending in OFFICE:
-            return _Job(file, f"pdf of {ending}", "soffice", lambda: self._to_pdf(file, ending))
+            return _Job(file, f"pdf of {ending}", OFFICE[ending], lambda: self._to_pdf(file, ending))
         kind = MEDIA_TYPES.get(ending, "").split("/")[0]
         if kind in ("video", "audio"):
-            return _Job(file, f"probe {kind}", "ffprobe", lambda: self._probe(file, kind))
+            return _Job(file, f"probe {kind}", "ffmpeg", lambda: self._probe(file, kind))
         return None
 
     def _pages(self, pdf: FileId) -> _Job:
         recipe = f"pages width={self._width} quality={QUALITY} most={self._most}"
-        return _Job(pdf, recipe, "pdftoppm", lambda: self._to_pages(pdf))
+        return _Job(pdf, recipe, "poppler-utils", lambda: self._to_pages(pdf))
 
     def _run(self, what: str, jobs: Iterable[_Job]) -> dict[_Job, dict[str, Any]]:
         """Results by job, remembered or made by a few threads. Only this thread uses the database."""

@@ -75,8 +75,10 @@ MEDIA_TYPES = {
     "woff2": "font/woff2",
     "ttf": "font/ttf",
 }
-#: Endings that LibreOffice turns into PDF.
-OFFICE = frozenset({"ppt", "pptx", "pps", "ppsx", "doc", "docx", "odp", "odt", "rtf"})
+#: Endings that LibreOffice turns into PDF -> the part of it (Debian package) that reads them.
+OFFICE = {ending: "libreoffice-impress" for ending in ("ppt", "pptx", "pps", "ppsx", "odp")} | {
+    ending: "libreoffice-writer" for ending in ("doc", "docx", "odt", "rtf")
+}
 
 
 def nfc(text: str) -> str:

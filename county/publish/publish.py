@@ -19,7 +19,7 @@ from typing import Any
 
 from content_sync.adapters.files import storage_errors, write_durable
 from content_sync.core.timefloor import check_signing_time
-from content_sync.errors import BusyError, FormatError, LengthError, SourceError, ToolError
+from content_sync.errors import BusyError, FormatError, SourceError, ToolError
 from content_sync.formats.collection import (
     Collection,
     CollectionRef,
@@ -31,23 +31,20 @@ from content_sync.formats.collection import (
     parse_collection,
 )
 from content_sync.formats.hashtree import FileId
-from content_sync.formats.lesson import Lesson
+from content_sync.formats.lesson import MAX_LESSON, Lesson, parse_lesson
 from content_sync.formats.paths import subject_id
 from content_sync.settings import Settings
 from county.config import CountyPaths
-from county.library import LessonRow, Library, PackageRow, ReleaseRow, SourceRow
+from county.library import LessonRow, Library, PackageRow, ReleaseRow
 from county.publish.derive import Deriver, Made, NewBar
 from county.publish.names import natural, suffix
 from county.publish.package import describe, lesson_bytes, pack
-from county.publish.scan import Plan, PlannedFile, PlannedLesson, plan
+from county.publish.reading import SourceReader
+from county.publish.scan import Plan, plan, teaching_order
 from county.publish.signing import Repository
 from county.publish.store import Store
 from county.publish.tools import Tools
 from county.publish.tree import Problem, read_tree
-
-#: A file changed within this time of its reading may change again without its mtime showing it.
-_RACY_NS = 2_000_000_000
-_FLUSH_FILES, _FLUSH_BYTES = 200, 256 << 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,6 @@ class Published:
 
 @dataclass(frozen=True)
 class _Packed:
-    planned: PlannedLesson
     lesson: Lesson
     package: PackageRow
     files: Mapping[str, FileId]
@@ -143,7 +139,6 @@ class _Run:
         self.targets = paths.public / "targets"
         self.clock, self.new_bar = clock, new_bar
         self.problems: list[Problem] = []
-        self.read_bytes = 0
 
     def publish(
         self, sources: Sequence[Path], deriver: Deriver, allow_date: bool, withdraw: bool
@@ -151,12 +146,16 @@ class _Run:
         now = int(self.clock())
         planned = plan([read_tree(str(source.absolute())) for source in dict.fromkeys(sources)])
         self.problems += planned.problems
-        self.check_withdrawal({lesson.id for lesson in planned.lessons}, withdraw)
-        held = self.admit(planned)
+        kept = self.keep(planned)
+        found = {lesson.id for lesson in planned.lessons} | {entry.lesson.id for entry in kept}
+        self.check_withdrawal(found, withdraw)
+        reader = SourceReader(self.library, self.store, self.clock, self.new_bar)
+        held = reader.read_all(planned)
+        self.problems += reader.problems
         made = self.derive(planned, held, deriver)
         before = {row.id for row in self.library.lessons()}
         published = self.library.published_roots()
-        packed = self.pack(planned, held, made, now)
+        packed = self.pack(planned, held, made, now) + kept
         self.check_withdrawal({entry.lesson.id for entry in packed}, withdraw)
         if any(self.library.first_added(entry.lesson.id) is None for entry in packed):
             check_signing_time(now, self.repository.issued, allow_date)
@@ -173,12 +172,25 @@ class _Run:
             bytes=sum(entry.package.size for entry in packed),
             new_bytes=sum(file.length for file in files if file.root not in published),
             withdrawn=len(before - {entry.lesson.id for entry in packed}),
-            read_bytes=self.read_bytes,
+            read_bytes=reader.read_bytes,
             problems=tuple(sorted(self.problems, key=lambda problem: natural(problem.path))),
         )
         row = ReleaseRow(release, now, result.lessons, result.resources, result.bytes, result.new_bytes)
         self.library.put_release(row, [_lesson_row(entry) for entry in packed])
         return result
+
+    def keep(self, planned: Plan) -> list[_Packed]:
+        """Published lessons that may lie in a folder that could not be read: they stay as they are."""
+        found = {lesson.id for lesson in planned.lessons}
+        kept = []
+        for row in self.library.lessons():
+            place = (row.stage, row.subject, row.edition, row.grade + row.volume, row.unit)
+            if row.id not in found and planned.may_hold(*place):
+                package = self.library.package(row.infohash)
+                assert package is not None
+                lesson = parse_lesson(self.store.read(package.lesson_root, MAX_LESSON))
+                kept.append(_Packed(lesson, package, self.library.package_files(row.infohash)))
+        return kept
 
     def check_withdrawal(self, lessons: set[str], withdraw: bool) -> None:
         """Refuse to publish nothing, or to lose most of a library by mistake (an unplugged disk)."""
@@ -192,78 +204,6 @@ class _Run:
                 f"{len(gone)} of {len(before)} published lessons are not in the source; if they are really to"
                 " be withdrawn, add --withdraw"
             )
-
-    def admit(self, planned: Plan) -> dict[str, FileId]:
-        """Every source file in the store: path -> identity. Unchanged files are not read again."""
-        files = [file for lesson in planned.lessons for r in lesson.resources for file in r.files]
-        bar = self.new_bar("reading", sum(file.node.size for file in files), "B")
-        held: dict[str, FileId] = {}
-        sources: list[SourceRow] = []
-        objects: list[tuple[FileId, bytes]] = []
-        done = unsaved = 0
-        try:
-            for file in files:
-                known = self.known(file)
-                if known is None:
-                    known = self.read(file, sources, objects)
-                    unsaved += file.node.size
-                if known is not None:
-                    held[file.node.path] = known
-                done += file.node.size
-                bar.to(done)
-                if len(objects) >= _FLUSH_FILES or unsaved >= _FLUSH_BYTES:
-                    self.save(sources, objects)
-                    unsaved = 0
-        finally:
-            self.save(sources, objects)
-            bar.close()
-        return held
-
-    def save(self, sources: list[SourceRow], objects: list[tuple[FileId, bytes]]) -> None:
-        with self.library.transaction():
-            self.library.put_objects(objects)
-            self.library.put_sources(sources)
-        sources.clear()
-        objects.clear()
-
-    def known(self, file: PlannedFile) -> FileId | None:
-        """The identity of a source file that is as it was when it was read, and still in the store."""
-        row, node = self.library.source(os.fsencode(file.node.path)), file.node
-        if row is None or (row.size, row.mtime_ns, row.ctime_ns, row.inode) != (
-            node.size,
-            node.mtime_ns,
-            node.ctime_ns,
-            node.inode,
-        ):
-            return None
-        identity = FileId(row.root, row.size)
-        return identity if self.store.holds(identity) else None
-
-    def read(
-        self, file: PlannedFile, sources: list[SourceRow], objects: list[tuple[FileId, bytes]]
-    ) -> FileId | None:
-        path, started = file.node.path, int(self.clock() * 1e9)
-        try:
-            identity, leaves, found = self.store.admit(path)
-            if self.library.object_size(identity.root) not in (None, identity.length):
-                raise LengthError("has the root of another file in the library, but another length")
-        except (SourceError, LengthError) as error:
-            self.problems.append(Problem.of(file.where, error))
-            return None
-        self.read_bytes += identity.length
-        objects.append((identity, leaves))
-        if abs(started - found.st_mtime_ns) > _RACY_NS:
-            sources.append(
-                SourceRow(
-                    os.fsencode(path),
-                    found.st_size,
-                    found.st_mtime_ns,
-                    found.st_ctime_ns,
-                    found.st_ino,
-                    identity.root,
-                )
-            )
-        return identity
 
     def derive(
         self, planned: Plan, held: Mapping[str, FileId], deriver: Deriver
@@ -294,13 +234,13 @@ class _Run:
         bar = self.new_bar("packing", len(planned.lessons), "lessons")
         packed = []
         try:
-            for done, lesson in enumerate(sorted(planned.lessons, key=lambda lesson: lesson.sort_key), 1):
+            for done, lesson in enumerate(sorted(planned.lessons, key=teaching_order), 1):
                 try:
                     described = describe(lesson, held, made)
                     if described is None:
                         self.problems.append(Problem.source(lesson.where, "no file of it could be published"))
                     else:
-                        packed.append(self.pack_one(lesson, described, now))
+                        packed.append(self.pack_one(described, now))
                 except FormatError as error:
                     self.problems.append(Problem.of(lesson.where, error))
                 bar.to(done)
@@ -308,7 +248,7 @@ class _Run:
             bar.close()
         return packed
 
-    def pack_one(self, planned: PlannedLesson, lesson: Lesson, now: int) -> _Packed:
+    def pack_one(self, lesson: Lesson, now: int) -> _Packed:
         data = lesson_bytes(lesson)
         identity, leaves = self.store.admit_bytes(data)
         row = self.library.package_of(lesson.id, identity.root)
@@ -332,7 +272,7 @@ class _Run:
             with self.library.transaction():
                 self.library.put_objects([(identity, leaves)])
                 self.library.put_package(row, [(entry.path, entry.file) for entry in torrent.files])
-        return _Packed(planned, lesson, row, self.library.package_files(row.infohash))
+        return _Packed(lesson, row, self.library.package_files(row.infohash))
 
     def put_target(self, path: str, data: bytes) -> TargetRef:
         """Write a target file durably, unless it is there; its name for the level above."""
@@ -361,7 +301,7 @@ class _Run:
         by_subject: dict[tuple[str, str], list[CollectionRef]] = defaultdict(list)
         for place in sorted(by_collection, key=lambda place: [natural(part) for part in place]):
             stage, subject, edition, grade, volume = place
-            entries = by_collection[place]
+            entries = sorted(by_collection[place], key=lambda entry: teaching_order(entry.lesson))
             lessons = tuple(_entry(entry, added[entry.lesson.id]) for entry in entries)
             identity = entries[0].lesson.collection
             data = dump_collection(Collection(identity, stage, subject, edition, grade, volume, lessons))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from content_sync.errors import PathError
-from content_sync.formats.lesson import KINDS, NAME, STEPS
+from content_sync.formats.lesson import KINDS, NAME, STEPS, Lesson
 from content_sync.formats.paths import check_component, check_path, collection_id, lesson_id
 from county.publish import stated
 from county.publish.names import (
@@ -84,25 +84,30 @@ class PlannedLesson:
     licence: str | None = None
     source: str | None = None
 
-    @property
-    def sort_key(self) -> tuple[Any, ...]:
-        """Teaching order within a collection."""
-        far = 1 << 30
-        return (
-            far if self.unit_no is None else self.unit_no,
-            natural(self.unit),
-            far if self.no is None else self.no,
-            natural(self.title),
-            self.id,
-        )
+
+def teaching_order(lesson: PlannedLesson | Lesson) -> tuple[Any, ...]:
+    """The order of lessons within a collection."""
+    far = 1 << 30
+    return (
+        far if lesson.unit_no is None else lesson.unit_no,
+        natural(lesson.unit),
+        far if lesson.no is None else lesson.no,
+        natural(lesson.title),
+        lesson.id,
+    )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a source holds."""
+    """What a source holds. `unread`: the places (学段, 学科, …) of folders that could not be looked into."""
 
     lessons: tuple[PlannedLesson, ...]
     problems: tuple[Problem, ...]
+    unread: tuple[tuple[str, ...], ...] = ()
+
+    def may_hold(self, *place: str) -> bool:
+        """Whether a lesson of this place (学段 to 单元) may lie in a folder that was not read."""
+        return any(prefix == place[: len(prefix)] for prefix in self.unread)
 
 
 class Taken:
@@ -130,6 +135,7 @@ class _Planner:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.lessons: dict[str, PlannedLesson] = {}
+        self.unread: list[tuple[str, ...]] = []
 
     def odd(self, where: str, what: str) -> None:
         self.problems.append(Problem.source(where, what))
@@ -142,6 +148,9 @@ class _Planner:
             level = LEVELS[len(names)]
             if child.odd:
                 self.odd(at, child.odd)
+                if child.folder:
+                    # A lesson's folder stands for its unit: its title may be stated inside.
+                    self.unread.append((*names, nfc(child.name).strip())[:5])
                 continue
             if not child.folder:
                 self.odd(at, f"belongs to no lesson: a {level} folder is expected here ({'/'.join(LEVELS)})")
@@ -312,6 +321,7 @@ def plan(roots: Sequence[Node]) -> Plan:
     for root in roots:
         if root.odd:
             planner.odd(root.path, root.odd)
+            planner.unread.append(())
         else:
             planner.levels(root, (), root.name if len(roots) > 1 else "")
-    return Plan(tuple(planner.lessons.values()), tuple(planner.problems))
+    return Plan(tuple(planner.lessons.values()), tuple(planner.problems), tuple(planner.unread))

@@ -24,6 +24,12 @@ _RESOURCE = {
     "source": str,
     "language": str,
 }
+# A kind or step by its own word, or in Chinese as teachers write it.
+_CHOICES = {
+    "kind": {kind: kind for kind in KINDS}
+    | {word: kind for kind, (chinese, _, others) in KINDS.items() for word in (chinese, *others)},
+    "step": {step: step for step in STEPS} | dict(zip("看读写练教", STEPS, strict=True)),
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,10 @@ def _value(key: str, value: object, kind: type) -> Any:
             raise FormatError(f"{key} is empty, longer than {MAX_TEXT} characters or not plain text")
         if key == "id":
             return check_id(text)
-        if (key == "kind" and text not in KINDS) or (key == "step" and text not in STEPS):
-            raise FormatError(f"{key} is not one of {', '.join(KINDS if key == 'kind' else STEPS)}")
+        if key in _CHOICES:
+            if text not in _CHOICES[key]:
+                raise FormatError(f"{key} {text!r} is not one of {', '.join(_CHOICES[key])}")
+            return _CHOICES[key][text]
         return text
     if key == "periods" and not 1 <= int(str(value)) <= MAX_PERIODS:
         raise FormatError(f"periods is not 1 to {MAX_PERIODS}")

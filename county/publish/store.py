@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from content_sync.adapters.files import make_folder, move_durable, storage_error, storage_errors
+from content_sync.adapters.files import make_folder, move_durable, read_capped, storage_error, storage_errors
 from content_sync.errors import LengthError, SourceError
 from content_sync.formats.hashtree import FileId, Hasher, identify
 
@@ -39,6 +39,10 @@ class Store:
             return self.path(file.root).stat().st_size == file.length
         except OSError:
             return False
+
+    def read(self, root: str, cap: int) -> bytes:
+        """A small file's bytes. Raises NotFoundError, TooBigError, StorageError."""
+        return read_capped(self.path(root), cap)
 
     def admit(self, path: str) -> tuple[FileId, bytes, os.stat_result]:
         """Copy a source file in, reading it once; its identity, leaf list, and what it was when read.

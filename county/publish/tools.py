@@ -22,7 +22,13 @@ _MOST_OUTPUT = 1 << 20
 _MOST_MEMORY = 4 << 30
 _MOST_FILE = 1 << 30
 _SPARE = 32 << 20
-_VERSION_ARGS = {"soffice": "--version", "pdftoppm": "-v", "ffprobe": "-version"}
+# Debian package -> its program, how that tells its version, and the part of it that lies beside the program.
+_PACKAGES = {
+    "libreoffice-impress": ("soffice", "--version", "libsdlo.so"),
+    "libreoffice-writer": ("soffice", "--version", "libswlo.so"),
+    "poppler-utils": ("pdftoppm", "-v", None),
+    "ffmpeg": ("ffprobe", "-version", None),
+}
 
 
 @dataclass(frozen=True)
@@ -51,19 +57,25 @@ class Tools:
         self._guard = threading.Lock()
         self._stopped = False
 
-    def version(self, name: str) -> str | None:
-        """`name` and its version; None when it is not installed or does not start."""
-        if name not in self._versions:
-            self._versions[name] = self._ask_version(name)
-        return self._versions[name]
+    def version(self, package: str) -> str | None:
+        """A Debian package of `_PACKAGES` and its version; None when it is not installed."""
+        if package not in self._versions:
+            self._versions[package] = self._ask_version(package)
+        return self._versions[package]
 
-    def _ask_version(self, name: str) -> str | None:
-        if not shutil.which(name, path=self._path):
+    def _ask_version(self, package: str) -> str | None:
+        program, argument, part = _PACKAGES[package]
+        found = shutil.which(program, path=self._path)
+        if not found:
+            return None
+        beside = Path(found).resolve().parent
+        parts = {p for _, _, p in _PACKAGES.values() if p and (beside / p).exists()}
+        if part and parts and part not in parts:
             return None
         with self.folder() as folder:
-            ran = self.run([name, _VERSION_ARGS[name]], folder)
-        found = re.search(r"\d+(\.\d+)+", ran.out.decode("utf-8", "replace") + ran.said)
-        return f"{name} {found[0]}" if ran.sure and found else None
+            ran = self.run([program, argument], folder)
+        number = re.search(r"\d+(\.\d+)+", ran.out.decode("utf-8", "replace") + ran.said)
+        return f"{package} {number[0]}" if ran.sure and number else None
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

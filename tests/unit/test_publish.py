@@ -335,6 +335,27 @@ def test_the_impostor_of_a_larger_file_is_left_out(county: County) -> None:
     assert len(county.lessons()["古诗三首"].resources) == 1
 
 
+def test_lessons_in_a_folder_that_cannot_be_read_stay_published(
+    county: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        county.write("视频.mp4", b"film %d" % number, lesson=f"{number} 课{number}号")
+    first = county.publish()
+    before = county.collections()
+    scandir = os.scandir
+
+    def shut(path: str) -> object:
+        if str(path).endswith("2 课2号"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("county.publish.tree.os.scandir", shut)
+    done = county.publish()
+    assert (done.release, done.lessons, done.withdrawn) == (first.release, 3, 0)
+    assert any(problem.path.endswith("2 课2号") for problem in done.problems)
+    assert county.collections() == before
+
+
 def test_vanished_lessons_are_withdrawn_and_come_back(county: County) -> None:
     for number in range(3):
         county.write("教案.txt", b"%d" % number, f"{number + 1} 课{number}号")
@@ -630,6 +651,21 @@ def test_what_a_program_made_stays_after_it_is_gone_or_newer(county: County, pro
     (programs / "soffice").write_text(text)
     assert county.publish(path=f"{programs}:/usr/bin:/bin").release == first.release
     assert county.publish(path="").release == first.release
+
+
+def test_a_part_of_libreoffice_that_is_missing_is_named(county: County, programs: Path) -> None:
+    county.write("课件.pptx", b"x")
+    county.write("教案.doc", b"y")
+    body = 'while [ "$1" != --outdir ]; do shift; done; mkdir -p "$2"; echo pdf > "$2/input.pdf"'
+    _program(programs, "soffice", body)
+    (programs / "libsdlo.so").touch()
+    path = f"{programs}:/usr/bin:/bin"
+    named = [p for p in county.publish(path=path).problems if p.code == "E-TOOL"]
+    assert [(p.path.rpartition("/")[2], p.what) for p in named] == [
+        ("教案.doc", "libreoffice-writer is not installed")
+    ]
+    (programs / "libswlo.so").touch()
+    assert not [p for p in county.publish(path=path).problems if p.code == "E-TOOL"]
 
 
 def test_made_names_do_not_take_the_teachers(county: County, programs: Path) -> None:

@@ -220,6 +220,12 @@ def test_lesson_toml_states() -> None:
     )
 
 
+def test_kind_and_step_may_be_stated_in_chinese() -> None:
+    said = toml('[resource."a.bin"]\nkind = "微课"\nstep = "练"\n')
+    (resource,) = one(said, file("a.bin")).resources
+    assert (resource.kind, resource.step) == ("video", "practise")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
 def test_lesson_toml_as_notepad_saves_it(encoding: str) -> None:
     text = 'title = "古诗"\r\nperiods = 2\r\n'.encode(encoding)
@@ -288,6 +294,17 @@ def test_too_shallow_and_too_deep_are_named() -> None:
 def test_an_unreadable_source_is_named() -> None:
     made = plan([folder("src", odd="can't be read: Input/output error")])
     assert not made.lessons and [p.code for p in made.problems] == ["E-SOURCE"]
+    assert made.may_hold("小学", "语文", "统编版", "三年级上册", "第一单元")
+
+
+def test_what_may_lie_in_a_folder_that_was_not_read() -> None:
+    shut = folder(PLACE[4], odd="can't be read: Permission denied")
+    made = plan([tree(folder("第一单元 学校生活"), shut, place=PLACE[:4])])
+    assert made.may_hold(*PLACE[:5])
+    assert not made.may_hold(*PLACE[:4], "第一单元 学校生活")
+    lesson = plan([tree(folder(PLACE[5], odd="can't be read: Permission denied"), place=PLACE[:5])])
+    assert lesson.may_hold(*PLACE[:5])
+    assert not plan([tree(file("视频.mp4", size=0))]).unread
 
 
 def test_two_lessons_with_one_id() -> None:
