@@ -300,14 +300,14 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
 @given(_values)
 def test_bencode_round_trip(value: Any) -> None:
     assert bdecode(bencode(value)) == value
     assert lt.bencode(lt.bdecode(bencode(value))) == bencode(value)
 
 
-@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
 @given(_values, _values)
 def test_any_values_in_place_of_info(one: Any, two: Any) -> None:
     parses_or_refuses(bencode({"info": one, "piece layers": two}))
