@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -195,3 +196,74 @@ def serve_part(part: str, data: Path, parent: int, listener: int | None) -> int:
     from county.serve import serve_part as run_part
 
     return run_part(part, data, parent, listener)
+
+
+@cli.command()
+@click.option("--from", "first", required=True, type=click.DateTime(["%Y-%m-%d"]), help="First day.")
+@click.option("--to", "last", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Last day, included.")
+@click.option(
+    "--format", "form", type=click.Choice(["json", "csv", "xlsx"]), default="json", show_default=True
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.  [default: stdout]"
+)
+@data_option
+def stats(data: Path, first: datetime, last: datetime, form: str, out: Path | None) -> None:
+    """Who used what: the figures of the two-weekly bulletin."""
+    import sys
+    import time
+
+    from content_sync.adapters.files import write_durable
+    from county.config import CountyPaths, load_settings
+    from county.library import Library
+    from county.stats import figures, output
+
+    if form == "xlsx" and out is None and sys.stdout.isatty():
+        raise click.UsageError("an Excel file is nothing for a terminal: give --out FILE")
+    paths, settings = CountyPaths(data), load_settings(data)
+    with Library.open(paths.library_db) as library:
+        zone = figures.zone_of(settings.text("timezone"))
+        found = figures.compute(
+            paths, library, settings.text("name"), zone, first.date(), last.date(), int(time.time())
+        )
+    body = output.WRITERS[form](found)
+    if out is not None:
+        write_durable(out.absolute(), body)
+    else:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+
+
+@cli.group()
+def reports() -> None:
+    """Reports of boxes."""
+
+
+@reports.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@data_option
+@json_option
+def reports_import(files: tuple[Path, ...], data: Path, as_json: bool) -> int:
+    """Take in reports that a courier brought; writes BOX.envelope.json beside each file, to carry back."""
+    import time
+
+    from content_sync.terminal import DONE, FAILED, show
+    from county.wiring import import_reports
+
+    result = import_reports(data, list(files), int(time.time()))
+    for where, error in result.refused:
+        click.echo(type(error)(f"{where}: {error.what}").line(), err=True)
+    show(
+        {
+            "stored": result.stored,
+            "repeated": result.repeated,
+            "refused": len(result.refused),
+            "envelopes": [str(path) for path in result.written],
+        },
+        as_json,
+        lambda r: "\n".join(
+            [f"{r['stored']} stored, {r['repeated']} here already, {r['refused']} refused"]
+            + [f"carry back: {path}" for path in r["envelopes"]]
+        ),
+    )
+    return FAILED if result.refused else DONE

@@ -27,6 +27,7 @@ from content_sync.errors import BusyError, LessonBoxError, SettingError
 from content_sync.terminal import DONE, FAILED
 from county.config import CountyPaths, load_settings
 from county.library import Library
+from county.stats.figures import zone_of
 
 log = logging.getLogger(__name__)
 _BACK_OFF = (0.5, 1, 2, 5, 10, 30)
@@ -160,6 +161,7 @@ def serve(data: Path, listen: str, say: Callable[[str], None]) -> int:
     paths, settings = CountyPaths(data), load_settings(data)
     host, port = parse_listen(listen)
     Library.open(paths.library_db).close()
+    zone_of(settings.text("timezone"))
     stop, wake = threading.Event(), threading.Event()
 
     def on_signal(number: int, _frame: object) -> None:

@@ -12,7 +12,7 @@ from content_sync.settings import Settings
 from county.config import CountyPaths
 from county.distribute.tracker import Tracker
 from county.library import Library
-from county.receive.database import Reader
+from county.receive.database import Reader, Writer
 from county.receive.door import Door
 from county.receive.envelopes import Envelopes
 
@@ -41,6 +41,7 @@ class Services:
     settings: Settings
     clock: Clock
     library: PerThread[Library]
+    writer: Writer
     reports: Reader
     door: Door
     envelopes: Envelopes

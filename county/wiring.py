@@ -14,6 +14,7 @@ from county.config import CountyPaths, load_settings
 from county.distribute.tracker import Tracker
 from county.library import Library
 from county.publish.signing import Repository
+from county.receive.courier import Imported, import_files
 from county.receive.database import Reader, Writer
 from county.receive.door import Door
 from county.receive.envelopes import Envelopes
@@ -44,6 +45,7 @@ def build_services(data: Path) -> Services:
         settings=settings,
         clock=SystemClock(),
         library=library,
+        writer=writer,
         reports=reader,
         door=Door(writer, lambda box: library().box(box)),
         envelopes=Envelopes(writer, reader, lambda box: library().box(box), repository.sign_envelope),
@@ -52,6 +54,15 @@ def build_services(data: Path) -> Services:
         ),
         secret=session_secret(paths.keys / "web.secret"),
     )
+
+
+def import_reports(data: Path, files: list[Path], now: int) -> Imported:
+    """`county reports import`; works beside a running server. Raises SetupError, StorageError."""
+    services = build_services(data)
+    try:
+        return import_files(files, services.door, services.envelopes, now)
+    finally:
+        services.writer.close()
 
 
 def build_app(data: Path) -> Flask:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, request
 
 from content_sync.settings import Settings
-from county.distribute.tracker import Address, AnnounceError, failure, parse_address, parse_announce
+from county.distribute.tracker import Address, AnnounceError, failure, pack, parse_address, parse_announce
 from county.services import Services
 
 _REFRESH_SECONDS = 300
@@ -38,8 +38,8 @@ class SeederAddress:
         self._known: list[Address] = []
         self._due = 0.0
 
-    def current(self, now: float) -> list[tuple[Address, int]]:
-        """Address and port, resolved anew every five minutes; while that fails the last ones stay. `now`:
+    def current(self, now: float) -> list[bytes]:
+        """The packed peers, resolved anew every five minutes; while that fails the last ones stay. `now`:
         monotonic.
         """
         if self._name and now >= self._due and self._busy.acquire(blocking=not self._known):
@@ -49,7 +49,7 @@ class SeederAddress:
                     self._due = now + (_REFRESH_SECONDS if self._known else 5)
             finally:
                 self._busy.release()
-        return [(address, self._port) for address in self._known]
+        return [pack(address, self._port) for address in self._known]
 
 
 def blueprint(services: Services) -> Blueprint:

@@ -17,6 +17,7 @@ MAX_PEERS = 50
 PEERS_PER_TORRENT = 2_000
 PEERS_PER_ADDRESS = 64
 _HASH = 20
+_IPV4 = 6
 _EVENTS = ("", "started", "stopped", "completed", "paused")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -85,7 +86,8 @@ def _number(values: dict[str, bytes], key: str, default: int | None, negative: b
     return int(text)
 
 
-def _packed(address: Address, port: int) -> bytes:
+def pack(address: Address, port: int) -> bytes:
+    """A peer as compact answers hold it: 6 bytes for IPv4, 18 for IPv6."""
     return address.packed + port.to_bytes(2, "big")
 
 
@@ -105,35 +107,37 @@ class Tracker:
         self._interval = interval
         self._known = known
         self._lock = threading.Lock()
-        self._torrents: dict[bytes, dict[tuple[Address, int], _Peer]] = {}
+        # Peers by their compact form, the longest silent first.
+        self._torrents: dict[bytes, dict[bytes, _Peer]] = {}
         self._swept = 0.0
 
-    def announce(
-        self, asked: Announce, address: Address, seeders: Iterable[tuple[Address, int]], now: float
-    ) -> bytes:
-        """The bencoded answer to a peer at `address`. `seeders`: the county's own, named first to everybody.
+    def announce(self, asked: Announce, address: Address, seeders: Iterable[bytes], now: float) -> bytes:
+        """The bencoded answer to a peer at `address`. `seeders`: the county's own, packed; all are
+        told of them first.
 
         `now` is monotonic seconds. Raises AnnounceError for what the county does not have.
         """
         if not self._known(asked.info_hash):
             raise AnnounceError("this county has no such package")
-        own = (address, asked.port)
+        own = pack(address, asked.port)
         with self._lock:
             self._sweep(now)
             peers = self._torrents.setdefault(asked.info_hash, {})
             self._forget(peers, now)
-            if asked.event == "stopped":
-                peers.pop(own, None)
-            else:
+            peers.pop(own, None)
+            if asked.event != "stopped":
                 self._make_room(peers, own)
                 peers[own] = _Peer(asked.peer_id, asked.left == 0, now)
-            named = [key for key, peer in peers.items() if key != own and peer.peer_id != asked.peer_id]
+            # The latest seen first: they are the likeliest to be there.
+            named = [
+                key for key, peer in reversed(peers.items()) if key != own and peer.peer_id != asked.peer_id
+            ]
             seeds = sum(peer.seed for peer in peers.values())
             count = len(peers)
             if not peers:
                 del self._torrents[asked.info_hash]
-        near = [key for key in named if _near(key[0], address)]
-        others = [key for key in named if not _near(key[0], address)]
+        near = [key for key in named if _near(key, own)]
+        others = [key for key in named if not _near(key, own)]
         county = [key for key in seeders if key != own]
         chosen = ([] if asked.event == "stopped" else [*county, *near, *others])[: asked.wanted]
         return bencode(
@@ -142,8 +146,8 @@ class Tracker:
                 "min interval": max(5, self._interval // 4),
                 "complete": seeds + len(county),
                 "incomplete": count - seeds,
-                "peers": b"".join(_packed(*key) for key in chosen if key[0].version == 4),
-                "peers6": b"".join(_packed(*key) for key in chosen if key[0].version == 6),
+                "peers": b"".join(key for key in chosen if len(key) == _IPV4),
+                "peers6": b"".join(key for key in chosen if len(key) != _IPV4),
             }
         )
 
@@ -157,8 +161,13 @@ class Tracker:
                 "seeds": sum(peer.seed for peer in every),
             }
 
-    def _forget(self, peers: dict[tuple[Address, int], _Peer], now: float) -> None:
-        for key in [key for key, peer in peers.items() if now - peer.seen > 2 * self._interval]:
+    def _forget(self, peers: dict[bytes, _Peer], now: float) -> None:
+        gone = []
+        for key, peer in peers.items():
+            if now - peer.seen <= 2 * self._interval:
+                break
+            gone.append(key)
+        for key in gone:
             del peers[key]
 
     def _sweep(self, now: float) -> None:
@@ -171,17 +180,16 @@ class Tracker:
             if not peers:
                 del self._torrents[key]
 
-    def _make_room(self, peers: dict[tuple[Address, int], _Peer], own: tuple[Address, int]) -> None:
-        """Newest last; the stalest of a crowd goes, first of all those at the same address."""
-        peers.pop(own, None)
-        same = [key for key in peers if key[0] == own[0]]
+    def _make_room(self, peers: dict[bytes, _Peer], own: bytes) -> None:
+        """The stalest of a crowd goes, first of all of those at the same address."""
+        same = [key for key in peers if key[:-2] == own[:-2]]
         if len(same) >= PEERS_PER_ADDRESS:
             del peers[same[0]]
         elif len(peers) >= PEERS_PER_TORRENT:
             del peers[next(iter(peers))]
 
 
-def _near(one: Address, other: Address) -> bool:
-    """Whether two addresses share a /24 (IPv4) or a /64 (IPv6)."""
-    shared = 3 if one.version == 4 else 8
-    return one.version == other.version and one.packed[:shared] == other.packed[:shared]
+def _near(one: bytes, other: bytes) -> bool:
+    """Whether two packed peers share a /24 (IPv4) or a /64 (IPv6)."""
+    shared = 3 if len(other) == _IPV4 else 8
+    return len(one) == len(other) and one[:shared] == other[:shared]

@@ -112,7 +112,8 @@ def _store(connection: sqlite3.Connection, batch: Batch, signed: dsse.Signed, ro
     if held is None:
         keys = json.dumps([[key, signature.hex()] for key, signature in signed.signatures])
         cursor = connection.execute(
-            "INSERT INTO batch (box, stream, seq, payload_sha256, prev, received, road, signatures, payload, flags)"
+            "INSERT INTO batch"
+            " (box, stream, seq, payload_sha256, prev, received, road, signatures, payload, flags)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
             (*place, digest, batch.prev, now, road, keys, zlib.compress(signed.payload)),
         )
@@ -170,7 +171,8 @@ def _quarantine(
          zlib.compress(payload) if conflict else None),
     )  # fmt: skip
     connection.execute(
-        "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE (code = ?) = ? AND (? OR box = ?)"
+        "DELETE FROM quarantine WHERE id IN"
+        " (SELECT id FROM quarantine WHERE (code = ?) = ? AND (? OR box = ?)"
         " ORDER BY id DESC LIMIT -1 OFFSET ?)",
         (SequenceConflictError.code, conflict, not conflict, batch.box,
          _MOST_CONFLICTS if conflict else _MOST_REFUSED),

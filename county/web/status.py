@@ -11,21 +11,29 @@ from zoneinfo import ZoneInfo
 from content_sync.adapters.files import read_capped
 from content_sync.errors import LessonBoxError
 from content_sync.terminal import size_text
-from county.receive.envelopes import ranges
 from county.services import Services
+from county.stats.figures import zone_of
 
 SILENT_SECONDS = 3 * 86_400
 _SEEDER_STALE = 60
 _ROADS = {"http": "网络", "courier": "带来的"}
 KINDS = {
-    "video": "视频", "recorded": "课堂实录", "courseware": "课件", "interactive": "互动课件", "plan": "教案", "quiz": "试题",
-    "guide": "导学案", "audio": "音频", "picture": "图片",
-}  # fmt: skip
+    "video": "视频",
+    "recorded": "课堂实录",
+    "courseware": "课件",
+    "interactive": "互动课件",
+    "plan": "教案",
+    "quiz": "试题",
+    "guide": "导学案",
+    "audio": "音频",
+    "picture": "图片",
+}
 
 
 @dataclass(frozen=True)
 class BoxLine:
-    """A box in the table. Times are texts; `silent` marks one that has not been heard of for three days."""
+    """A box in the table. Times are texts; `silent` marks one that has sent no report
+    for three days."""
 
     school: str
     id: str
@@ -52,12 +60,11 @@ def ago(seconds: float) -> str:
 def gather(services: Services) -> dict[str, Any]:
     """All that the page shows."""
     now = int(services.clock.wall())
-    zone = ZoneInfo(services.settings.text("timezone"))
+    zone = zone_of(services.settings.text("timezone"))
     library = services.library()
     boxes = _boxes(services, now)
     release = library.newest_release()
     return {
-        "county": services.settings.text("name"),
         "now": _when(now, zone),
         "release": release,
         "issued": _when(release.issued, zone) if release else "",
@@ -84,7 +91,8 @@ def _boxes(services: Services, now: int) -> list[BoxLine]:
     used = {
         row[0]: row[1:]
         for row in rows(
-            "SELECT box, count(*), max(start) FROM session WHERE flags = '' AND start >= ? AND start <= ? GROUP BY box",
+            "SELECT box, count(*), max(start) FROM session"
+            " WHERE flags = '' AND start >= ? AND start <= ? GROUP BY box",
             (now - 14 * 86_400, now + 3600),
         )
     }
@@ -105,7 +113,7 @@ def _boxes(services: Services, now: int) -> list[BoxLine]:
                     sessions=count,
                     last=ago(now - last) if last else "",
                     missing=_missing(services, box.id, stream) if at else 0,
-                    silent=now - (at or 0) > SILENT_SECONDS,
+                    silent=now - (at or box.enrolled) > SILENT_SECONDS,
                 ),
             )
         )
@@ -120,23 +128,11 @@ def _missing(services: Services, box: str, stream: str) -> int:
     return int(most or 0) - int(count)
 
 
-def gaps(services: Services, box: str, stream: str) -> list[tuple[int, int]]:
-    """The missing numbers of a stream as inclusive ranges."""
-    rows = services.reports.all(
-        "SELECT seq FROM batch WHERE box = ? AND stream = ? ORDER BY seq", (box, stream)
-    )
-    held = [(0, 0), *ranges([row[0] for row in rows])]
-    return [
-        (before[1] + 1, after[0] - 1)
-        for before, after in zip(held, held[1:], strict=False)
-        if after[0] - before[1] > 1
-    ]
-
-
 def _sessions(services: Services, zone: ZoneInfo) -> list[dict[str, Any]]:
     schools = {box.id: box.school_name for box in services.library().boxes()}
     rows = services.reports.all(
-        "SELECT box, lesson, kind, start, uncertainty, seconds FROM session WHERE flags = '' ORDER BY batch DESC, start DESC LIMIT 15"
+        "SELECT box, lesson, kind, start, uncertainty, seconds FROM session WHERE flags = ''"
+        " ORDER BY start DESC LIMIT 15"
     )
     found = []
     for box, lesson, kind, start, uncertainty, seconds in rows:

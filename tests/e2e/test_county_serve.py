@@ -1,21 +1,25 @@
-"""A real `county serve`: what boxes fetch from it, by tracker and seeder and by web seed alone; and its process tree."""
+"""A real `county serve`: what boxes fetch from it, by seeder and by web seed alone; its process tree."""
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
 import random
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
@@ -113,8 +117,6 @@ def write_lesson(source: Path, seed: int) -> None:
 @pytest.fixture(scope="module")
 def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
     folder = tmp_path_factory.mktemp("county")
-    import socket
-
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0)), two.bind(("127.0.0.1", 0))
         found = County(folder / "data", one.getsockname()[1], two.getsockname()[1])
@@ -131,26 +133,24 @@ def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
             found.stop()
 
 
-def fetch(
-    made: torrent.Torrent, folder: Path, trackers: list[str], seeds: list[str], wait: Wait
-) -> dict[str, int]:
-    """Download a package with libtorrent; bytes by the kind of source. The bytes on disk are checked by the caller."""
+def fetch(made: torrent.Torrent, folder: Path, trackers: list[str], seeds: list[str], wait: Wait) -> None:
+    """Download a package with libtorrent (web seed: a file at a time, see libtorrent/session.py)."""
     session = make_session(0, lsd=False)
     params = lt.load_torrent_buffer(made.data)
     params.save_path, params.trackers, params.url_seeds = str(folder), trackers, seeds
     params.flags = lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_dht | lt.torrent_flags.disable_pex
+    params.file_priorities = [0 if seeds else 4] * (2 * len(made.files))
     handle = session.add_torrent(params)
-    try:
-        wait(lambda: handle.status().is_seeding, 90, "download")
-        moved = handle.status().total_payload_download
-        handle.flush_cache()
-        deadline = time.monotonic() + 30
-        while not any(isinstance(alert, lt.cache_flushed_alert) for alert in session.pop_alerts()):
-            assert time.monotonic() < deadline
-            session.wait_for_alert(200)
-    finally:
-        session.remove_torrent(handle)
-    return {"moved": moved}
+    for n, entry in enumerate(made.files):
+        index = 2 * n  # every second file of libtorrent's list is padding
+        assert handle.torrent_file().layout().file_path(index) == f"{made.name}/{entry.path}"
+        handle.file_priority(index, 4)
+        wait(lambda i=index, e=entry: handle.file_progress()[i] == e.file.length, 60, entry.path)
+    handle.flush_cache()
+    wait(
+        lambda: any(isinstance(alert, lt.cache_flushed_alert) for alert in session.pop_alerts()), 30, "flush"
+    )
+    session.remove_torrent(handle)
 
 
 def same_bytes(county: County, made: torrent.Torrent, folder: Path) -> None:
@@ -224,8 +224,11 @@ def released(county: County) -> Trust:
 
 def test_metadata_is_what_a_box_verifies(county: County) -> None:
     assert released(county).complete
-    for path in ("/metadata/../keys/web.secret", "/metadata/%2e%2e/keys/web.secret", "/metadata//etc/passwd", "/metadata/", "/targets/",
-                 "/metadata/2.root.json", "/targets/..%2f..%2fcounty.toml", "/metadata/.x.new", "/metadata/%00"):  # fmt: skip
+    for path in (
+        "/metadata/../keys/web.secret", "/metadata/%2e%2e/keys/web.secret", "/metadata//etc/passwd",
+        "/metadata/", "/targets/", "/metadata/2.root.json", "/targets/..%2f..%2fcounty.toml",
+        "/metadata/.x.new", "/metadata/%00",
+    ):  # fmt: skip
         status, _, body = county.get(path)
         assert status == 404 and json.loads(body)["error"]["code"] == "E-NOT-FOUND", path
 
@@ -320,8 +323,6 @@ def test_report_then_its_acknowledgement(county: County, tmp_path: Path) -> None
             "seq": 1,
             "stored": True,
         }
-    import gzip
-
     second = key.sign(
         dsse.REPORT_TYPE, dump_batch(Batch(box, "a" * 16, 3, payload_hash(payload), "0.1.0", 1, ()))
     )
@@ -351,30 +352,67 @@ def test_report_then_its_acknowledgement(county: County, tmp_path: Path) -> None
     assert county.get("/api/v1/reports")[0] == 405
 
 
-def test_a_new_release_is_seeded_and_a_withdrawn_package_let_go(county: County, wait_until: Wait) -> None:
+def test_a_courier_while_the_server_runs_then_the_figures(county: County, tmp_path: Path) -> None:
+    made = county.run(
+        *("enrol", "--school-code", "2134", "--name", "上寨教学点"),
+        *("--out", str(tmp_path / "e.json"), "--json"),
+    )
+    box, key = json.loads(made.stdout)["box"], BoxKey.make(tmp_path / "box.pem")
+    proof = claim_proof(json.loads((tmp_path / "e.json").read_text())["claim"], box, key.public_hex)
+    day = datetime(2026, 11, 18, 9, tzinfo=ZoneInfo("Asia/Shanghai"))
+    bodies = []
+    for seq in (1, 2):
+        uses = (session_of(10 + seq, int(day.timestamp())),)
+        batch = Batch(box, "c" * 16, seq, FIRST_PREV, "0.1.0", 1, uses, key.public_hex, proof)
+        bodies.append(key.sign(dsse.REPORT_TYPE, dump_batch(batch)))
+    assert county.get("/api/v1/reports", "POST", bodies[1])[0] == 200
+    stick = tmp_path / "stick.json"
+    stick.write_bytes(b"\n".join(bodies))
+    done = json.loads(county.run("reports", "import", str(stick), "--json").stdout)
+    back = tmp_path / f"{box}.envelope.json"
+    assert done == {"stored": 1, "repeated": 1, "refused": 0, "envelopes": [str(back)]}
+    carried = released(county).verify_envelope(back.read_bytes(), box, 0)
+    assert carried.ack is not None and carried.ack.through == 2
+    # The server gives the very same envelope: one version, one content.
+    assert county.get(f"/metadata/envelopes/{box}.json")[2] == back.read_bytes()
+
+    days = ("--from", "2026-11-18", "--to", "2026-11-18")
+    found = json.loads(county.run("stats", *days).stdout)
+    (row,) = (row for row in found["rows"] if row["box"] == box)
+    assert (row["school"], row["board"], row["sessions"], row["minutes"]) == ("上寨教学点", "b" * 16, 2, 18)
+    county.run("stats", *days, "--format", "xlsx", "--out", str(tmp_path / "stats.xlsx"))
+    assert (tmp_path / "stats.xlsx").read_bytes()[:2] == b"PK"
+    assert county.run("stats", *days, "--format", "csv").stdout.startswith("\ufeff学校代码,")
+
+
+def test_a_new_release_is_seeded_and_a_withdrawn_package_let_go(
+    county: County, tmp_path: Path, wait_until: Wait
+) -> None:
     (old,) = county.torrents()
     source = county.data.parent / "source"
     write_lesson(source, 2)
+
+    def served(made: torrent.Torrent) -> bool:
+        session = make_session(0, lsd=False)
+        params = lt.load_torrent_buffer(made.data)
+        params.save_path = str(tmp_path)
+        params.flags = lt.torrent_flags.disable_lsd
+        handle = session.add_torrent(params)
+        handle.connect_peer(("127.0.0.1", county.seeder_port))
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            if handle.status().total_payload_download:
+                return True
+            session.wait_for_alert(100)
+            session.pop_alerts()
+        return False
+
+    assert served(old)
     county.run("publish", str(source))
     (new,) = county.torrents()
     assert new.infohash != old.infohash
-
-    def connects(infohash: str) -> bool:
-        session = make_session(0, lsd=False)
-        params = lt.load_torrent_buffer(new.data if infohash == new.infohash else old.data)
-        params.save_path = str(county.data.parent / "probe")
-        params.flags = lt.torrent_flags.disable_lsd | lt.torrent_flags.upload_mode
-        handle = session.add_torrent(params)
-        handle.connect_peer(("127.0.0.1", county.seeder_port))
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            if any(peer.flags & lt.peer_info.seed for peer in handle.get_peer_info()):
-                return True
-            session.wait_for_alert(100)
-        return False
-
-    wait_until(lambda: connects(new.infohash), 60, "the new package is seeded")
-    assert not connects(old.infohash)
+    wait_until(lambda: served(new), 60, "the new package is seeded")
+    assert not served(old)
     assert county.figures()["torrents"] == 1
     # A box in the middle of the old package still completes it from the web seed.
     assert county.get(f"/seed/{old.infohash}/{quote(old.name)}/lesson.json")[0] == 200

@@ -71,7 +71,9 @@ class Seeder:
         except RuntimeError as error:
             raise TorrentError(str(error)) from None
         assert params.ti is not None
-        listed, renamed = params.ti.files(), {}
+        info = params.ti
+        listed = info.layout() if hasattr(info, "layout") else info.files()  # 2.1 renames it
+        renamed = {}
         for index in range(listed.num_files()):
             if listed.file_flags(index) & lt.file_storage.flag_pad_file:
                 continue

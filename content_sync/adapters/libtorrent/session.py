@@ -3,6 +3,11 @@
 Long thin links: TCP only, since uTP reached 7% of a lossy one where TCP reached 75% (findings). Nothing on
 the session may talk to the world by itself: no DHT, no PEX, no UPnP, no NAT-PMP. Peers come from the county's
 tracker, from LSD on a box's own network, or from the caller.
+
+A trap of libtorrent 2.1.1: its web seed client joins requests across two files when the first file's last
+piece has all its blocks and less than one block of padding, then counts the padding as received: both pieces
+fail their hash and the web seed is banned. With a web seed let it fetch one file at a time (file priorities);
+tests/e2e/test_county_serve.py has such a package.
 """
 
 from __future__ import annotations

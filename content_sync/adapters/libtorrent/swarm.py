@@ -1,8 +1,10 @@
-"""ports.Swarm by libtorrent: other boxes and the county as peers, the county's web seed where peers don't help.
+"""ports.Swarm by libtorrent: other boxes and the county as peers, the county's web seed where peers don't
+help.
 
-What libtorrent believes about files comes from our verified block maps alone (`have_pieces`, `unfinished_pieces`,
-`renamed_files`; findings.md), never from resume data or a recheck. Objects are claimed whole with priority 0, and a job
-without a lacking block is in upload mode, so nothing is ever written to them.
+What libtorrent believes about files comes from our verified block maps alone (`have_pieces`,
+`unfinished_pieces`, `renamed_files`; findings.md), never from resume data or a recheck. Objects are claimed
+whole with priority 0, and a job without a lacking block is in upload mode, so nothing is ever written to
+them.
 """
 
 from __future__ import annotations
@@ -15,23 +17,26 @@ from pathlib import Path
 from typing import Any
 
 from content_sync.adapters.libtorrent.session import lt, make_session
+from content_sync.adapters.libtorrent.web import WebFeed
+from content_sync.adapters.ranges import Ranges
 from content_sync.core.blocks import piece_claims
 from content_sync.errors import StorageError, TorrentError
 from content_sync.ports import Job, JobProgress
 
 _log = logging.getLogger(__name__)
-#: Seconds without help from any peer after which the web seed is asked. Before that, boxes on one LAN find each other and
-#: share the county's line between them.
+#: Seconds without help from any peer after which the web seed is asked. Before that, boxes on one LAN find
+#: each other and share the county's line between them.
 WEB_AFTER = 4.0
+#: The same while some peer is connected: on a long line it takes its time to begin.
+WEB_AFTER_PEERS = 10.0
 #: Below this many bytes a second peers don't count as help.
 HELP_RATE = 4_000
 _REMOVE_SECONDS = 30.0
+_WEB_THREADS = 8
+#: Pieces of one job that may come wrong before its web seed is left alone.
+_MOST_BAD = 20
 _FLAG = lt.torrent_flags
 _SETTINGS: dict[str, Any] = {
-    # Small web seed requests: two boxes behind one line then seldom ask for the same bytes.
-    "urlseed_max_request_bytes": 512 << 10,
-    "urlseed_timeout": 30,
-    "urlseed_wait_retry": 15,
     "peer_connect_timeout": 10,
     "min_reconnect_time": 5,
     "tracker_completion_timeout": 20,
@@ -47,7 +52,7 @@ class _Running:
     handle: Any
     name: str
     lonely: float | None = None
-    web: bool = False
+    feed: WebFeed | None = None
     bad: int = 0
     ended: bool = False
     error: str = ""
@@ -55,7 +60,8 @@ class _Running:
 
 @dataclass(frozen=True)
 class SwarmOptions:
-    """`urls` are the county's; `peers` and `web` switch the two sources on; `rate` bytes a second, 0: no limit."""
+    """`urls` are the county's; `peers` and `web` switch the two sources on; `rate` bytes a second, 0: no
+    limit."""
 
     urls: Sequence[str]
     port: int = 0
@@ -75,6 +81,8 @@ class LibtorrentSwarm:
         self._finished: list[str] = []
         self._failed: dict[str, str] = {}
         self._next_look = 0.0
+        self._received = self._web_bytes = 0
+        self._ranges = Ranges(_WEB_THREADS, wake)
         more = {**_SETTINGS, "connections_limit": 60 + options.upload_peers, **options.more}
         more["unchoke_slots_limit"] = options.upload_peers
         self._session = make_session(options.port, lsd=options.peers, more=more)
@@ -91,7 +99,8 @@ class LibtorrentSwarm:
 
     def _params(self, job: Job) -> Any:
         try:
-            info = lt.torrent_info(lt.bdecode(job.torrent.data))
+            decoded: Any = lt.bdecode(job.torrent.data)
+            info = lt.torrent_info(decoded)
         except RuntimeError as error:
             raise TorrentError(f"libtorrent refuses {job.infohash}: {error}") from None
         layout = info.layout() if hasattr(info, "layout") else info.files()
@@ -138,12 +147,14 @@ class LibtorrentSwarm:
         self._share_rate()
 
     def _drop(self, running: _Running) -> None:
-        # In this order no byte can reach a file afterwards: no peer any more, all writes done, out of the session.
+        # In this order no byte can reach a file afterwards: no peer any more, all writes done, out of the
+        # session.
         if not running.job.whole:
             running.handle.pause()
             self._await(running, lt.torrent_paused_alert)
             running.handle.flush_cache()
             self._await(running, lt.cache_flushed_alert)
+            self._received += running.handle.status().total_payload_download
         self._session.remove_torrent(running.handle)
         self._await(running, lt.torrent_removed_alert)
 
@@ -174,6 +185,8 @@ class LibtorrentSwarm:
                 running.error = running.error or alert.message()
             elif isinstance(alert, lt.hash_failed_alert):
                 running.bad += 1
+                if running.feed is not None:
+                    running.feed.bad(alert.piece_index)
             elif isinstance(alert, lt.url_seed_alert | lt.tracker_error_alert):
                 _log.info("%s", alert.message())
         return came
@@ -181,6 +194,7 @@ class LibtorrentSwarm:
     def step(self, now: float) -> None:
         """See ports.Swarm."""
         self._read_alerts()
+        self._feed(now)
         if now >= self._next_look:
             self._next_look = now + 1.0
             for running in self._jobs.values():
@@ -195,25 +209,42 @@ class LibtorrentSwarm:
                 self._finished.append(infohash)
 
     def _look_after(self, running: _Running, now: float) -> None:
-        if running.web or not self._options.web:
-            return
-        help_rate = sum(peer.payload_down_speed for peer in running.handle.get_peer_info())
+        peers = running.handle.get_peer_info()
+        help_rate = sum(peer.payload_down_speed for peer in peers)
         if help_rate >= HELP_RATE:
             running.lonely = None
-            return
-        if running.lonely is None:
+        elif running.lonely is None:
             running.lonely = now
-        if now - running.lonely >= WEB_AFTER or not self._options.peers:
-            running.web = True
-            for url in self._options.urls:
-                running.handle.add_url_seed(f"{url}/seed/{running.job.infohash}/")
+        if not self._options.web or running.lonely is None:
+            return
+        patience = WEB_AFTER_PEERS if peers else WEB_AFTER
+        if now - running.lonely >= patience or not self._options.peers:
+            if running.feed is None:
+                running.feed = WebFeed(running.job, running.handle, list(self._options.urls), self._ranges, 0)
+                self._share_rate()
+            if running.bad <= _MOST_BAD:
+                running.feed.ask(now)
+
+    def _feed(self, now: float) -> None:
+        for wanted, data in self._ranges.answers():
+            running = self._jobs.get(wanted.owner)
+            if running is None or running.feed is None:
+                continue
+            self._web_bytes += len(data or b"")
+            running.feed.take(wanted, data, now)
+            alone = running.lonely is not None or not self._options.peers
+            if alone and running.bad <= _MOST_BAD:
+                running.feed.ask(now)
 
     def _share_rate(self) -> None:
         # Session limits skip private addresses, so each torrent gets its share (findings.md).
         fetching = [running for running in self._jobs.values() if not running.job.whole]
         if self._options.rate and fetching:
             for running in fetching:
-                running.handle.set_download_limit(max(1, self._options.rate // len(fetching)))
+                rate = max(1, self._options.rate // len(fetching))
+                running.handle.set_download_limit(rate)
+                if running.feed is not None:
+                    running.feed.rate = rate
 
     def finished(self) -> list[str]:
         """See ports.Swarm."""
@@ -236,10 +267,15 @@ class LibtorrentSwarm:
                 done=min(status.total_done, running.job.torrent.size),
                 rate=status.download_payload_rate,
                 peers=status.num_peers,
-                web=running.web,
+                web=running.feed is not None and running.feed.under_way > 0,
                 bad=running.bad,
             )
         return found
+
+    def received(self) -> int:
+        """See ports.Swarm."""
+        now = (r.handle.status().total_payload_download for r in self._jobs.values() if not r.job.whole)
+        return self._received + self._web_bytes + int(sum(now))
 
     def connect(self, infohash: str, host: str, port: int) -> None:
         """Connect a job to one peer, beside those that are found (a neighbour given by hand, tests)."""
@@ -252,6 +288,7 @@ class LibtorrentSwarm:
 
     def close(self) -> None:
         """See ports.Swarm."""
+        self._ranges.close()
         self._session.set_alert_notify(lambda: None)
         for infohash in list(self._jobs):
             self.remove(infohash)
