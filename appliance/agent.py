@@ -96,8 +96,9 @@ class Agent:
         self._enrolled = False
         self._next_cycle = self._last_pack = float("-inf")
         self._trouble: LessonBoxError | None = None
-        self.address: str | None = None  # what the announcer chose; shown by `lessonbox status`
-        self.notes: list[Problem] = []  # what the announcer found wrong
+        self._address: str | None = None
+        self._announce_problem = ""
+        self._changed = False
 
     @property
     def enrolment(self) -> Enrolment:
@@ -108,10 +109,16 @@ class Agent:
         """Close the outbox."""
         self._outbox.close()
 
+    def announced(self, address: str | None, problem: str) -> None:
+        """What the announcer did: shown by `lessonbox status`."""
+        if (address, problem) != (self._address, self._announce_problem):
+            self._address, self._announce_problem = address, problem
+            self._changed = True
+
     def step(self) -> float:
         """Do what is due; seconds until there may be more. An error is kept as a problem and tried again."""
         try:
-            changed = self._look_at_envelope()
+            changed = self._look_at_envelope() or self._changed
             now = self._clock.monotonic()
             if now >= self._next_cycle:
                 self._next_cycle = now + self._every
@@ -119,6 +126,7 @@ class Agent:
                 self._trouble, changed = None, True
             if changed:
                 self._tell()
+                self._changed = False
         except LessonBoxError as error:
             _LOG.warning("%s", error.line())
             self._trouble = error
@@ -132,12 +140,12 @@ class Agent:
         boot, now, floor = self._clock.boot_id(), self._clock.monotonic(), read_floor(self._paths)
         self._outbox.note_present(self._paths.usage_db, boot, floor)
         wall = int(self._clock.wall())
-        if self._clock.source() == "ntp" and believable(wall, floor, "ntp"):
-            self._outbox.note_anchor(Anchor(boot, int(now), wall, NTP, "ntp"))
+        if self._clock.source() == "ntp":
+            self._outbox.note_anchor(Anchor(boot, int(now), wall, NTP, "ntp"), floor)
         self._outbox.consume(self._paths.usage_db, boot, int(now * 1000))
         self._pack(floor)
         anchored = self._outbox.calendar(floor).anchored(boot)
-        if self._uploader.work(self._outbox, want_time=not anchored):
+        if self._uploader.work(self._outbox, floor, want_time=not anchored):
             self._ask_for_envelope()
         if not anchored:
             self._pack(floor)  # the county's answer may have brought the time
@@ -209,11 +217,10 @@ class Agent:
                 "trusted": trusted,
                 "source": known.clock if known is not None else _claimed(wall, floor, source),
             },
-            "address": self.address,
+            "address": self._address,
         }
         since = wall if known is None else known.start
         problems = [
-            *self.notes,
             *checks.data_problems(self._paths, since),
             *checks.clock_problems(believable(wall, floor, source), trusted, since),
             *checks.report_problems(self._outbox.refusals(), self._outbox.unfit, since),
@@ -221,6 +228,9 @@ class Agent:
         if self._uploader.failure and self._outbox.unsent():
             message = f"使用记录暂时送不到县里，都保存在盒子里：{self._uploader.failure}"
             problems.append(Problem("E-NETWORK", "reports", message, since))
+        if self._announce_problem:
+            message = f"局域网里暂时找不到盒子的名字：{self._announce_problem}"
+            problems.append(Problem("E-NETWORK", "mdns", message, since))
         if self._trouble is not None:
             problems.append(Problem(self._trouble.code, "agent", self._trouble.what, since))
         self._outbox.tell(status, problems)

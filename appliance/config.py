@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from content_sync.adapters.files import read_capped
-from content_sync.errors import SetupError
+from content_sync.errors import SettingError, SetupError
 from content_sync.settings import Setting, Settings, parse
 
 BOX_SETTINGS = (
@@ -22,6 +22,11 @@ BOX_SETTINGS = (
         65535,
     ),
     Setting("torrent_port", 6881, "port that other boxes reach this one at; 0: any", "port", 0, 65535),
+    Setting(
+        "sources",
+        ("drop", "torrent", "webseed"),
+        "where content comes from: drop folders, boxes and county by BitTorrent, the county by HTTP",
+    ),
     Setting("active_lessons", 4, "lessons fetched at the same time", "lessons", 1, 64),
     Setting("upload_peers", 20, "other boxes served at the same time", "peers", 0, 500),
     Setting("download_rate", 0, "most bytes a second from the county; 0: no limit", "B/s", 0, 1 << 40),
@@ -110,3 +115,11 @@ def load_settings(data: Path) -> Settings:
     if not path.is_file():
         raise SetupError(f"{data} is not a box's data folder")
     return parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises SettingError."""
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise SettingError(f"--listen must be HOST:PORT, not {text!r}")
+    return host.strip("[]") or "0.0.0.0", int(port)

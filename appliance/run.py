@@ -28,7 +28,8 @@ PROGRAMS = ("sync", "web", "agent")
 GRACE = 8.0  # seconds that a program has to end; `run` itself ends within ten
 _FIRST_WAIT, _MOST_WAIT, _STEADY = 1.0, 30.0, 60.0
 _HOPELESS = ("E-SETUP", "E-SETTING", "E-NEWER-DATA")  # starting again helps nothing
-_EARLY = ("E-BUSY", "E-ENROL", "E-FORMAT")  # nor with these, when a program has never run
+_PERHAPS = "E-BUSY"  # something else is still ending, or it is there to stay
+_TRIES = 4
 _TURN = 0.25
 _PR_SET_PDEATHSIG = 1
 
@@ -152,9 +153,9 @@ class Supervisor:
         child.process = None
         if code == USAGE or child.error in _HOPELESS:
             return int(code) or FAILED
-        if child.error in _EARLY and not child.failures and lived < _STEADY:
-            return int(code) or FAILED
         child.failures = 1 if lived > _STEADY else child.failures + 1
+        if child.error == _PERHAPS and child.failures >= _TRIES:
+            return int(code) or FAILED
         wait = min(_MOST_WAIT, _FIRST_WAIT * 2 ** (child.failures - 1))
         child.start_at = now + wait
         self.say(f"{child.name:5} | ended ({_how(code)}); starts again in {wait:.0f} s")
@@ -213,9 +214,9 @@ class Watch:
 
     def _progress(self) -> None:
         with closing(StateReader(self._paths.state_db)) as state:
-            lessons = state.lessons()
-        total = sum(lesson.size for lesson in lessons)
-        done = sum(lesson.size if lesson.complete else lesson.have_bytes for lesson in lessons)
+            progress = state.status("progress") or {}
+            lessons = state.count()
+        total, done = progress.get("total", 0), progress.get("done", 0)
         if self._bar is not None and self._bar.total != total:
             self.close()
         if self._bar is None and done < total:
@@ -224,7 +225,7 @@ class Watch:
             self._bar.to(done)
             if done >= total:
                 self.close()
-                self._say(f"all {len(lessons)} lessons are here")
+                self._say(f"all {lessons} lessons are here")
 
 
 def check_setup(paths: BoxPaths) -> None:

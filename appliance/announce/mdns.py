@@ -37,9 +37,12 @@ _LOG = logging.getLogger("mdns")
 
 def lan_addresses(listen: str) -> tuple[str, ...]:
     """The addresses at which boards reach a server that listens on `listen`; nothing for the loopback."""
-    host = ipaddress.ip_address(listen)
+    try:
+        host = ipaddress.ip_address(socket.getaddrinfo(listen, None)[0][4][0])
+    except (OSError, ValueError):
+        return ()
     if not host.is_unspecified:
-        return () if host.is_loopback else (listen,)
+        return () if host.is_loopback else (str(host),)
     families = {socket.AF_INET: 4} if host.version == 4 else {socket.AF_INET: 4, socket.AF_INET6: 6}
     up = psutil.net_if_stats()
     found = []

@@ -29,7 +29,7 @@ def clock_problems(believable: bool, trusted: bool, now: int) -> list[Problem]:
     """A clock that can't be right and that nothing has put right."""
     if believable or trusted:
         return []
-    return [Problem("E-CLOCK", "clock", "盒子的时钟不准，使用记录先保存，等知道时间后再补上日期", now)]
+    return [Problem("E-BOX-CLOCK", "clock", "盒子的时钟不准，使用记录先保存，等知道时间后再补上日期", now)]
 
 
 def report_problems(refused: Iterable[tuple[int, str]], unfit: int, now: int) -> list[Problem]:

@@ -68,11 +68,11 @@ def open_writer(
 def _open(path: Path, sql: str, made: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise NewerDataError(f"{path.name} has schema {version}, known is {SCHEMA}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
         if version == 0:
             script = files("appliance.usage").joinpath(sql).read_text("utf-8")
             connection.execute("BEGIN IMMEDIATE")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.usage import database
-from appliance.usage.dating import HELD_BOOTS, NTP, SYSTEM, Anchor, Boot, Calendar
+from appliance.usage.dating import HELD_BOOTS, NTP, SYSTEM, Anchor, Boot, Calendar, believable
 from appliance.usage.sessions import Stored, build
 from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import FormatError
@@ -98,8 +98,10 @@ class Outbox:
                 (2 * HELD_BOOTS,),
             )
 
-    def note_anchor(self, anchor: Anchor) -> None:
-        """Remember a true time: the first and then one an hour of each boot and source."""
+    def note_anchor(self, anchor: Anchor, floor: TimeFloor) -> None:
+        """Remember a time that can be true: the first and then one an hour of each boot and source."""
+        if not believable(anchor.unix, floor, anchor.source):
+            return
         last = self._all(
             "SELECT max(mono) FROM anchor WHERE boot = ? AND source = ?", anchor.boot, anchor.source
         )[0][0]

@@ -5,11 +5,12 @@ Started in the process that serves boards (a thread does not survive a fork: bui
 
 from __future__ import annotations
 
+import logging
 import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.usage import database
-from content_sync.errors import BusyError, FormatError, LessonBoxError
+from content_sync.errors import BusyError, DiskFullError, FormatError, LessonBoxError, StorageError
 from content_sync.formats.canonical import is_hex
 from content_sync.ports import Clock
 
@@ -25,6 +26,7 @@ TYPES = ("open", "play", "ping", "pause", "ended", "close")
 ORIGINS = ("server", "page")
 KEEP_EVENTS = 20_000  # consumed events kept: from them a lost outbox is made again
 RESERVE_BYTES = 8 << 20  # some 40,000 events
+PRUNE_EVERY = 3_600.0
 _QUEUE = 2_000
 _MAX_GROUP = 500
 _PATIENCE = 30.0
@@ -34,6 +36,9 @@ _INSERT = (
     "INSERT INTO event (board, lesson, resource, kind, visit, type, at, position, origin,"
     " boot, mono, wall, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+_LOG = logging.getLogger("usage")
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,22 @@ def check(event: Event) -> None:
 class Recorder:
     """The one writer of usage.db. Thread-safe."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        """Open or make usage.db and start the writer. Raises NewerDataError, DiskFullError, StorageError."""
+    def __init__(self, path: Path, clock: Clock, consumed: Callable[[], int] | None = None) -> None:
+        """Open or make usage.db and start the writer. Raises NewerDataError, DiskFullError, StorageError.
+
+        `consumed` (outbox.consumed_through) is asked once an hour, and what it allows is pruned.
+        """
+        self._consumed = consumed
+        self._prune_due = clock.monotonic() + 60
         self._path, self._clock, self._boot = path, clock, clock.boot_id()
         self._reserve = database.Reserve(path.with_name("usage.reserve"), RESERVE_BYTES)
+        try:
+            self._connection, self.moved_aside = self._open()
+        except (DiskFullError, StorageError):  # a full disk looks like a broken one where SQLite maps memory
+            if not self._reserve.release():
+                raise
+            self._connection, self.moved_aside = self._open()
         self._reserve_due = not self._reserve.keep()
-        self._connection, self.moved_aside = self._open()
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_QUEUE)
         self._door = threading.Lock()
         self._closed = False
@@ -146,13 +161,18 @@ class Recorder:
         """The writer thread: take all that waits, commit once, answer everyone."""
         stop = False
         while not stop:
-            group = [self._jobs.get()]
+            group: list[_Job | None] = []
+            with suppress(queue.Empty):
+                group.append(self._jobs.get(timeout=PRUNE_EVERY / 4))
             while len(group) < _MAX_GROUP:
                 try:
                     group.append(self._jobs.get_nowait())
                 except queue.Empty:
                     break
             stop = None in group
+            if not stop and self._consumed is not None and self._clock.monotonic() >= self._prune_due:
+                self._prune_due = self._clock.monotonic() + PRUNE_EVERY
+                group += self._prune_job(self._consumed)
             jobs = [job for job in group if job is not None]
             try:
                 self._commit(jobs)
@@ -165,6 +185,14 @@ class Recorder:
             else:
                 for job in jobs:
                     job.done.set_result(None)
+
+    def _prune_job(self, consumed: Callable[[], int]) -> list[_Job]:
+        try:
+            through = consumed()
+        except LessonBoxError as error:
+            _LOG.warning("nothing pruned: %s", error.what)
+            return []
+        return [_Job([], Future(), through)] if through > 0 else []
 
     def _commit(self, jobs: list[_Job]) -> None:
         """Commit the jobs. A full disk gets the reserve, a malformed file is moved aside; then once more."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 GAP = 300_000  # silence that ends a session
 CAP = 90_000  # most that one step between two events counts; pages say something every 30 s
 SPAN = 12 * 3_600_000  # a session is cut here, so that a board left on can't hold the rest back
+RESUME = 15_000  # a closed page that goes on within this time was only turned or came back
+OLDER = 5_000  # a page older than its last loading by more than this is the one before
 SLACK = 30_000  # an event may wait this long for the disk before the agent can see it
 _PLAYED = ("video", "recorded", "audio")
 _BEGINS = ("open", "play", "ping")
@@ -40,7 +42,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Draft:
-    """A session that can't change any more, not yet dated. `first` and `last` are ids of its events."""
+    """A session that can't change any more, not yet dated. `first` and `last`: ids of the events it met."""
 
     id: str
     board: str
@@ -73,13 +75,18 @@ class _Open:
     start: Stored
     last: Stored
     active: bool
+    reach: int = 0  # the last event that met this session, counted or not
+    loaded: int | None = None  # when the box last gave out a page of this visit
+    closed: bool = False
     counted: int = 0
     furthest: int | None = None
     opened: bool = False
 
     def takes(self, event: Stored) -> None:
         """Count the step from the last event to this one, of the same visit."""
-        if self.active and event.origin == "page":
+        if event.origin == "server":
+            self.loaded = event.mono
+        if self.active and (event.origin == "page" or event.type == "ping"):  # a page turned is a sign of use
             step = event.mono - self.last.mono
             if event.at is not None and self.last.at is not None:
                 step = event.at - self.last.at
@@ -88,6 +95,7 @@ class _Open:
         if event.position is not None:
             self.furthest = max(self.furthest or 0, min(event.position, (1 << 31) - 1))
         self.opened = self.opened or event.type == "open"
+        self.closed = event.type == "close"
         played = event.kind in _PLAYED
         if event.type in ("pause", "ended", "close"):
             self.active = False
@@ -103,11 +111,14 @@ def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
     """
     running: dict[tuple[str, str, str], _Open] = {}
     ended: list[Draft] = []
+    spans: list[tuple[int, int]] = []  # of all that ended, those not worth telling too
     newest = 0
     heard: dict[str, int] = {boot: now}
 
     def end(key: tuple[str, str, str], how: str) -> None:
-        draft = _draft(running.pop(key), how, name)
+        session = running.pop(key)
+        spans.append((session.start.id, session.reach))
+        draft = _draft(session, how, name)
         if draft is not None:
             ended.append(draft)
 
@@ -125,22 +136,29 @@ def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
             if event.type in _BEGINS:
                 current = running[key] = _Open(event, event, False)
                 current.takes(event)
-        elif event.visit == current.start.visit and not _late(current, event):
-            current.takes(event)
-            if event.type == "close":
-                end(key, "closed")
+                current.reach = event.id
+        else:
+            current.reach = event.id
+            mine = event.visit == current.start.visit and not _stale(current, event)
+            if mine and not (current.closed and event.type not in _BEGINS):
+                current.takes(event)
     for key, current in list(running.items()):
         silent = heard[current.last.boot] - current.last.mono
-        if silent > GAP + SLACK:
+        if current.closed and (silent > RESUME or current.last.boot != boot):
+            end(key, "closed")
+        elif silent > GAP + SLACK:
             end(key, "left")
         elif current.last.boot != boot:
             end(key, "boot")
-    spans = [(draft.first, draft.last) for draft in ended]
     return Cut(tuple(ended), _through(newest, spans, [current.start.id for current in running.values()]))
 
 
 def _over(current: _Open, event: Stored) -> str:
     """How the session ended before this event of the same board and resource; empty when it goes on."""
+    if current.closed:
+        other = event.visit != current.start.visit and event.type in _BEGINS
+        late = event.boot != current.last.boot or event.mono - current.last.mono > RESUME
+        return "closed" if other or late else ""
     if event.boot != current.last.boot:
         return "boot"
     if event.mono - current.last.mono > GAP or event.mono - current.start.mono > SPAN:
@@ -150,9 +168,13 @@ def _over(current: _Open, event: Stored) -> str:
     return ""
 
 
-def _late(current: _Open, event: Stored) -> bool:
-    """Whether the page had said something later already: a message that was overtaken."""
-    return event.at is not None and current.last.at is not None and event.at < current.last.at
+def _stale(current: _Open, event: Stored) -> bool:
+    """Whether the page had said something later already, or a newer page of its visit was loaded."""
+    if event.at is None:
+        return False
+    if current.last.at is not None and event.at < current.last.at:
+        return True
+    return current.loaded is not None and event.at > event.mono - current.loaded + OLDER
 
 
 def _draft(session: _Open, how: str, name: str) -> Draft | None:
@@ -174,7 +196,7 @@ def _draft(session: _Open, how: str, name: str) -> Draft | None:
         wall=start.wall,
         source=start.source,
         first=start.id,
-        last=session.last.id,
+        last=session.reach,
     )
 
 

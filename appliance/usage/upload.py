@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from appliance.usage.dating import COUNTY, Anchor
 from appliance.usage.outbox import Outbox
 from content_sync.adapters.http import Answer
+from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import FormatError, NetworkError
 from content_sync.formats.canonical import load
 from content_sync.ports import Clock
@@ -44,7 +45,7 @@ class Uploader:
         self.reached: float | None = None
         self.failure = ""
 
-    def work(self, outbox: Outbox, want_time: bool) -> int:
+    def work(self, outbox: Outbox, floor: TimeFloor, want_time: bool) -> int:
         """Send what is due, or only ask the time if `want_time` and nothing is due; batches stored now.
 
         Does nothing before `not_before`. Network trouble is kept in `failure`, not raised.
@@ -57,7 +58,7 @@ class Uploader:
         try:
             due = outbox.due(boot, int(now))[:AT_ONCE]
             for seq in due:
-                refused = self._send(outbox, seq)
+                refused = self._send(outbox, seq, floor)
                 outbox.mark(seq, boot, int(self._clock.monotonic()), refused)
                 stored += not refused
                 self._success()
@@ -65,7 +66,7 @@ class Uploader:
                     self.not_before = now + REFUSED_WAIT
                     break
             if not due and want_time:
-                self._ask("GET", "/healthz", lambda answer, said: said.get("ok") is True, outbox)
+                self._ask("GET", "/healthz", lambda answer, said: said.get("ok") is True, outbox, floor)
                 self._success()
         except NetworkError as error:
             self.failure = error.what
@@ -77,7 +78,7 @@ class Uploader:
     def _success(self) -> None:
         self._failures, self.failure, self.reached = 0, "", self._clock.monotonic()
 
-    def _send(self, outbox: Outbox, seq: int) -> str:
+    def _send(self, outbox: Outbox, seq: int, floor: TimeFloor) -> str:
         """Empty when the county stored it, or the code with which it was refused. Raises NetworkError."""
         refused = ""
 
@@ -95,7 +96,7 @@ class Uploader:
             return bool(refused)
 
         data = gzip.compress(outbox.signed(seq), mtime=0)
-        self._ask("POST", "/api/v1/reports", judge, outbox, data)
+        self._ask("POST", "/api/v1/reports", judge, outbox, floor, data)
         return refused
 
     def _ask(
@@ -104,6 +105,7 @@ class Uploader:
         path: str,
         judge: Callable[[Answer, dict[str, Any]], bool],
         outbox: Outbox,
+        floor: TimeFloor,
         data: bytes = b"",
     ) -> None:
         """Ask address after address until `judge` finds an answer that only a county gives; note its time."""
@@ -122,15 +124,15 @@ class Uploader:
             except FormatError:
                 said = {}
             if judge(answer, said):  # a login page of some hotspot is not the county
-                self._note_time(outbox, answer.headers.get("date", ""), before, after)
+                self._note_time(outbox, floor, answer.headers.get("date", ""), before, after)
                 return
             failure = f"{url} answers {answer.status}"
         raise NetworkError(failure)
 
-    def _note_time(self, outbox: Outbox, date: str, before: float, after: float) -> None:
+    def _note_time(self, outbox: Outbox, floor: TimeFloor, date: str, before: float, after: float) -> None:
         try:
             unix = int(parsedate_to_datetime(date).timestamp())
         except (ValueError, TypeError, OverflowError):
             return
         middle, half = int((before + after) / 2), int((after - before) / 2) + 1
-        outbox.note_anchor(Anchor(self._clock.boot_id(), middle, unix, COUNTY + half, "county"))
+        outbox.note_anchor(Anchor(self._clock.boot_id(), middle, unix, COUNTY + half, "county"), floor)
