@@ -106,6 +106,13 @@ class ClockError(LessonBoxError):
     code = "E-CLOCK"
 
 
+class BoxClockError(LessonBoxError):
+    """Nothing is lost: usage is dated once the time is known. Connect the box to the Internet, or set its
+    clock."""
+
+    code = "E-BOX-CLOCK"
+
+
 class EnrolError(LessonBoxError):
     """Make a new enrolment file at the county with `county enrol` and use that."""
 
@@ -133,7 +140,8 @@ class StorageError(LessonBoxError):
 
 
 class DamagedDataError(LessonBoxError):
-    """A damaged file was put aside, whole, and a new one begun: keep it for the county's technician; check the disk."""
+    """A damaged file was put aside, whole, and a new one begun: keep it for the county's technician; check
+    the disk."""
 
     code = "E-DAMAGED"
 

@@ -1,4 +1,5 @@
-"""The Protocols that the engine needs. Each has a real adapter, a fake in testing/, and one contract suite for both.
+"""The Protocols that the engine needs. Each has a real adapter, a fake in testing/, and one contract suite
+for both.
 
 Errors: an adapter raises LessonBoxError subclasses only; `retryable` tells whether to try again.
 """
@@ -127,7 +128,8 @@ class Store(Protocol):
         """An object's bytes in blocks of 16 KiB; nothing when it is not there."""
 
     def prepare(self, file: FileId) -> None:
-        """Give the arriving file its length and all of its space, so that no later write can find the disk full."""
+        """Give the arriving file its length and all of its space, so that no later write can find the disk
+        full."""
 
     def write_block(self, file: FileId, index: int, data: bytes) -> None:
         """Put a verified block in its place in the arriving file."""
@@ -149,6 +151,9 @@ class Store(Protocol):
 
     def free(self) -> int:
         """Bytes that can still be written."""
+
+    def total(self) -> int:
+        """Bytes of the whole file system."""
 
 
 class Shelf(Protocol):
@@ -184,7 +189,8 @@ class Drops(Protocol):
     """
 
     def hint(self) -> bool:
-        """Whether something may have changed since the last call. A hint may be lost; the scan is the truth."""
+        """Whether something may have changed since the last call. A hint may be lost; the scan is the
+        truth."""
 
     def scan(self) -> list[DropStat]:
         """Every regular file there is now. Links are not followed."""
@@ -230,8 +236,8 @@ class Job:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """What a job moves now: bytes of the package that the swarm holds, bytes a second, peers, whether the web seed helps,
-    pieces that came and did not fit their hash."""
+    """What a job moves now: bytes of the package that the swarm holds, bytes a second, peers, whether the
+    web seed helps, pieces that came and did not fit their hash."""
 
     done: int
     rate: int
@@ -253,7 +259,8 @@ class Swarm(Protocol):
         """End a job; when this returns, its files are written to and held open no more."""
 
     def step(self, now: float) -> None:
-        """Look after the jobs; `now` is monotonic seconds. Called often, at least once a second while jobs run."""
+        """Look after the jobs; `now` is monotonic seconds. Called often, at least once a second while jobs
+        run."""
 
     def finished(self) -> list[str]:
         """Packages all of whose pieces came since the last call, already removed as `remove` does."""
@@ -264,12 +271,17 @@ class Swarm(Protocol):
     def progress(self) -> dict[str, JobProgress]:
         """Every job that is not whole."""
 
+    def received(self) -> int:
+        """Bytes of content that came since the start, from peers and web seeds together, bad and double
+        ones too."""
+
     def close(self) -> None:
         """End all jobs and leave the network."""
 
 
 class Trust(Protocol):
-    """The verifier of signed metadata, fed with bytes; it does no I/O. Raises TrustError subclasses and FormatError.
+    """The verifier of signed metadata, fed with bytes; it does no I/O. Raises TrustError subclasses and
+    FormatError.
 
     An update either holds or leaves everything as it was.
     """
@@ -322,7 +334,8 @@ class Trust(Protocol):
 
 
 class State(Protocol):
-    """What sync knows, durable: each method is one transaction (adapters/state.sql). Raises DiskFullError, StorageError."""
+    """What sync knows, durable: each method is one transaction (adapters/state.sql). Raises DiskFullError,
+    StorageError."""
 
     def meta(self, key: str) -> str | None:
         """A fact."""
@@ -343,7 +356,8 @@ class State(Protocol):
         """Infohashes of the packages whose files are known."""
 
     def lacking(self) -> dict[str, dict[str, int]]:
-        """Of each described package of a lesson that is not complete: root -> bytes of the files that are no objects."""
+        """Of each described package of a lesson that is not complete: root -> bytes of the files that are
+        no objects."""
 
     def objects(self) -> dict[str, int]:
         """Every object that counts: root -> bytes."""

@@ -1,19 +1,27 @@
 """The one durable write, and the few file operations whose order matters for a power cut.
 
-File fsync, rename, folder fsync: after `write_durable` returns, the new bytes are there after any crash; before, the
-old ones are whole.
+File fsync, rename, folder fsync: after `write_durable` returns, the new bytes are there after any crash;
+before, the old ones are whole.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from content_sync.errors import DiskFullError, LessonBoxError, NotFoundError, StorageError, TooBigError
+from content_sync.errors import (
+    BusyError,
+    DiskFullError,
+    LessonBoxError,
+    NotFoundError,
+    StorageError,
+    TooBigError,
+)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -102,3 +110,21 @@ def read_capped(path: Path, cap: int) -> bytes:
     if len(data) > cap:
         raise TooBigError(f"{path.name} has more than {cap} bytes")
     return data
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Be the only program that holds `path` (made when absent); the kernel lets go when this one ends.
+
+    Raises BusyError, DiskFullError, StorageError.
+    """
+    with storage_errors(path.name):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{path} is held by another program") from None
+        yield
+    finally:
+        os.close(descriptor)

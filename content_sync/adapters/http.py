@@ -11,8 +11,8 @@ import requests
 from content_sync.errors import NetworkError, NotFoundError, TooBigError
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
-#: A server that drips a byte now and then must not hold the loop for ever: seconds for a file of any size, plus its bytes at
-#: the slowest line that is worth waiting for.
+#: A server that drips a byte now and then must not hold the loop for ever: seconds for a file of any size,
+#: plus its bytes at the slowest line that is worth waiting for.
 _PATIENCE, _SLOWEST = 60, 2_000
 _PORTION = 64 << 10
 

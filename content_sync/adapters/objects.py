@@ -137,6 +137,12 @@ class FileStore:
             found = os.statvfs(self._objects)
         return found.f_bavail * found.f_frsize
 
+    def total(self) -> int:
+        """Size of the store's file system."""
+        with storage_errors("objects"):
+            found = os.statvfs(self._objects)
+        return found.f_blocks * found.f_frsize
+
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:

@@ -1,4 +1,5 @@
-"""Reading state.db: what pages, agent and commands may ask (formats.md 10). The writer is in sqlite_writer.py."""
+"""Reading state.db: what pages, agent and commands may ask (formats.md 10). The writer is in
+sqlite_writer.py."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from content_sync.ports import CollectionRow, LessonRow, Problem
 
 SCHEMA = 1
 _LESSON = (
-    "id, collection, position, unit, unit_no, no, title, periods, kinds, added, wanted, size, present, arriving,"
-    " have_bytes, reason, arrived"
+    "id, collection, position, unit, unit_no, no, title, periods, kinds, added, wanted, size, present,"
+    " arriving, have_bytes, reason, arrived"
 )
 _MAX_CACHED = 64
 
@@ -42,8 +43,8 @@ def check_schema(connection: sqlite3.Connection, name: str) -> int:
 class StateReader:
     """A read-only view of state.db for any number of threads; each call sees one moment.
 
-    Opens lazily, one connection a thread, and again when sync has rebuilt the file. Raises SetupError when there is
-    no database, NewerDataError, StorageError.
+    Opens lazily, one connection a thread, and again when sync has rebuilt the file. Raises SetupError when
+    there is no database, NewerDataError, StorageError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,8 +106,10 @@ class StateReader:
         return [
             CollectionRow(*row)
             for row in self._all(
-                "SELECT c.id, stage, subject, edition, grade, volume, c.position, count(l.id), count(l.present)"
-                " FROM collection c LEFT JOIN lesson l ON l.collection = c.id GROUP BY c.id ORDER BY c.position"
+                "SELECT c.id, stage, subject, edition, grade, volume, c.position, count(l.id),"
+                " count(l.present)"
+                " FROM collection c LEFT JOIN lesson l ON l.collection = c.id"
+                " GROUP BY c.id ORDER BY c.position"
             )
         ]
 
@@ -124,7 +127,8 @@ class StateReader:
             lesson_row(row)
             for row in self._all(
                 f"SELECT {', '.join('l.' + name.strip() for name in _LESSON.split(','))} FROM lesson l"
-                f" JOIN collection c ON c.id = l.collection {where} ORDER BY c.position, l.position LIMIT ? OFFSET ?",
+                f" JOIN collection c ON c.id = l.collection {where}"
+                " ORDER BY c.position, l.position LIMIT ? OFFSET ?",
                 (*values, -1 if limit is None else limit, offset),
             )
         ]
@@ -142,7 +146,9 @@ class StateReader:
 
     def present_lesson(self, identity: str) -> Lesson | None:
         """The whole lesson.json of what teachers see, or None when the lesson is not here."""
-        row = self._one("SELECT present, detail FROM lesson WHERE id = ? AND present IS NOT NULL", (identity,))
+        row = self._one(
+            "SELECT present, detail FROM lesson WHERE id = ? AND present IS NOT NULL", (identity,)
+        )
         if row is None:
             return None
         infohash, detail = row
@@ -155,7 +161,8 @@ class StateReader:
         return lesson
 
     def visible_file(self, root: str) -> FileId | None:
-        """The identity of an object that a present lesson holds; None for anything else, arriving bytes included."""
+        """The identity of an object that a present lesson holds; None for anything else, arriving bytes
+        included."""
         row = self._one(
             "SELECT o.size FROM object o WHERE o.root = ? AND EXISTS (SELECT 1 FROM file f JOIN lesson l"
             " ON l.present = f.infohash WHERE f.root = o.root AND f.size = o.size)",
@@ -180,7 +187,9 @@ class StateReader:
         """What needs a person, oldest first."""
         return [
             Problem(*row)
-            for row in self._all("SELECT code, subject, message, since FROM problem ORDER BY since, code, subject")
+            for row in self._all(
+                "SELECT code, subject, message, since FROM problem ORDER BY since, code, subject"
+            )
         ]
 
 

@@ -11,28 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from content_sync.adapters.sqlite import StateReader, check_schema
-from content_sync.errors import DiskFullError, LessonBoxError, StorageError
+from content_sync.errors import DamagedDataError, DiskFullError, LessonBoxError, StorageError
 from content_sync.formats.collection import Collection
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.torrent import Torrent
 from content_sync.ports import DropStat
 
-
-class DamagedStateError(StorageError):
-    """state.db is damaged; sync moves it aside and rebuilds it from objects/ and trust/."""
+_UNUSED_FILES = (
+    "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson"
+    " UNION SELECT present FROM lesson WHERE present IS NOT NULL)"
+)
 
 
 def _named(error: sqlite3.Error, name: str) -> LessonBoxError:
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL if hasattr(error, "sqlite_errorcode") else False:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return DiskFullError(f"no space left for {name}")
     if type(error) is sqlite3.DatabaseError:
-        return DamagedStateError(f"{name}: {error}")
+        return DamagedDataError(f"{name}: {error}")
     return StorageError(f"{name}: {error}")
 
 
 class State(StateReader):
-    """state.db for its one writer; it is also a reader. Raises NewerDataError, DamagedStateError, DiskFullError,
-    StorageError."""
+    """state.db for its one writer; it is also a reader. Raises NewerDataError, DamagedDataError,
+    DiskFullError, StorageError."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -45,7 +46,7 @@ class State(StateReader):
                 sql = (resources.files("content_sync.adapters") / "state.sql").read_text("utf-8")
                 self._db.executescript("BEGIN IMMEDIATE;" + sql + "COMMIT;")
             if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise DamagedStateError(f"{path.name} is damaged")
+                raise DamagedDataError(f"{path.name} is damaged")
         except sqlite3.Error as error:
             raise _named(error, path.name) from error
 
@@ -88,10 +89,11 @@ class State(StateReader):
                 self._bump()
 
     def apply(self, collections: Sequence[Collection], facts: dict[str, str]) -> None:
-        """Make a release what the box wants, in one transaction: lessons come, change and go, `facts` into meta.
+        """Make a release what the box wants, in one transaction: lessons come, change and go, `facts` into
+        meta.
 
-        A changed lesson keeps showing its old version; a lesson that no longer stands in it disappears at once. A lesson
-        whose package was taken away and comes back as it was needs nothing.
+        A changed lesson keeps showing its old version; a lesson that no longer stands in it disappears at
+        once. A lesson whose package was taken away and comes back as it was needs nothing.
         """
         with self.transaction() as db:
             old = {row[0] for row in db.execute("SELECT id FROM lesson")}
@@ -114,10 +116,12 @@ class State(StateReader):
                 for position, entry in enumerate(collection.lessons):
                     kept.add(entry.id)
                     db.execute(
-                        "INSERT INTO lesson (id, collection, position, unit, unit_no, no, title, periods, kinds, added,"
-                        " wanted, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                        " ON CONFLICT (id) DO UPDATE SET collection = excluded.collection, position = excluded.position,"
-                        " unit = excluded.unit, unit_no = excluded.unit_no, no = excluded.no, title = excluded.title,"
+                        "INSERT INTO lesson (id, collection, position, unit, unit_no, no, title, periods,"
+                        " kinds, added, wanted, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                        " ON CONFLICT (id) DO UPDATE SET collection = excluded.collection,"
+                        " position = excluded.position,"
+                        " unit = excluded.unit, unit_no = excluded.unit_no, no = excluded.no,"
+                        " title = excluded.title,"
                         " periods = excluded.periods, kinds = excluded.kinds, added = excluded.added,"
                         " arriving = arriving AND wanted = excluded.wanted,"
                         " have_bytes = CASE wanted WHEN excluded.wanted THEN have_bytes ELSE 0 END,"
@@ -138,10 +142,7 @@ class State(StateReader):
                         ),
                     )
             db.executemany("DELETE FROM lesson WHERE id = ?", [(identity,) for identity in old - kept])
-            db.execute(
-                "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson UNION SELECT present FROM lesson"
-                " WHERE present IS NOT NULL)"
-            )
+            db.execute(_UNUSED_FILES)
             for key, value in facts.items():
                 self._set(key, value)
             self._bump()
@@ -165,7 +166,8 @@ class State(StateReader):
         found: dict[str, dict[str, int]] = {
             row[0]: {}
             for row in self._all(
-                "SELECT DISTINCT wanted FROM lesson JOIN file ON infohash = wanted WHERE present IS NOT wanted"
+                "SELECT DISTINCT wanted FROM lesson JOIN file ON infohash = wanted"
+                " WHERE present IS NOT wanted"
             )
         }
         for infohash, root, size in self._all(
@@ -210,7 +212,8 @@ class State(StateReader):
         return {row[0] for row in self._all("SELECT DISTINCT root FROM file")}
 
     def publish(self, lesson: str, infohash: str, detail: bytes, now: int) -> bool:
-        """Show a package whose every file is an object: one transaction. False when no longer wanted or not whole."""
+        """Show a package whose every file is an object: one transaction. False when no longer wanted or not
+        whole."""
         with self.transaction() as db:
             lacking = db.execute(
                 "SELECT count(*) FROM file f WHERE infohash = ? AND NOT EXISTS"
@@ -221,16 +224,14 @@ class State(StateReader):
                 0
                 if lacking
                 else db.execute(
-                    "UPDATE lesson SET present = wanted, detail = ?, arrived = ?, arriving = 0, have_bytes = size,"
-                    " reason = '' WHERE id = ? AND wanted = ? AND EXISTS (SELECT 1 FROM file WHERE infohash = wanted)",
+                    "UPDATE lesson SET present = wanted, detail = ?, arrived = ?, arriving = 0,"
+                    " have_bytes = size, reason = '' WHERE id = ? AND wanted = ?"
+                    " AND EXISTS (SELECT 1 FROM file WHERE infohash = wanted)",
                     (detail.decode(), now, lesson, infohash),
                 ).rowcount
             )
             if changed:
-                db.execute(
-                    "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson UNION SELECT present FROM lesson"
-                    " WHERE present IS NOT NULL)"
-                )
+                db.execute(_UNUSED_FILES)
                 self._bump()
         return bool(changed)
 
@@ -252,8 +253,7 @@ class State(StateReader):
     def drop_files(self) -> dict[str, DropStat]:
         """What was read in drop folders, by path."""
         return {
-            row[0]: DropStat(*row)
-            for row in self._all("SELECT path, size, mtime_ns, inode FROM drop_file")
+            row[0]: DropStat(*row) for row in self._all("SELECT path, size, mtime_ns, inode FROM drop_file")
         }
 
     def drop_leaves(self, path: str) -> bytes:

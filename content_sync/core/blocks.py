@@ -1,4 +1,5 @@
-"""Which 16 KiB blocks of a wanted file are here and verified. Pure: bytes come from the caller (design.md 2)."""
+"""Which 16 KiB blocks of a wanted file are here and verified. Pure: bytes come from the caller (design.md
+2)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from content_sync.formats.hashtree import BLOCK, HASH, FileId, block_count, bloc
 
 
 class BlockMap:
-    """The blocks of one wanted file against its checked leaf list. Bytes are the truth: a map is never stored."""
+    """The blocks of one wanted file against its checked leaf list. Bytes are the truth: a map is never
+    stored."""
 
     def __init__(self, file: FileId, leaves: bytes) -> None:
         self.file, self.leaves = file, leaves

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Want:
     """A lesson that lacks something. Wants are given in teaching order.
 
-    `lacking`: bytes still to come, at most; `roots`: the files that lack, None while the package's description is not
-    here; `blocked`: why it can't be had whatever the plan (a sentence), or ''.
+    `lacking`: bytes still to come, at most; `roots`: the files that lack, None while the package's
+    description is not here; `blocked`: why it can't be had whatever the plan (a sentence), or ''.
     """
 
     lesson: str
@@ -49,15 +49,16 @@ class Plan:
 def make(wants: Sequence[Want], running: frozenset[str], limit: int, space: int) -> Plan:
     """Choose up to `limit` lessons to fetch at once.
 
-    `running` are the infohashes being fetched already: they go on, their space is already taken. `space` is what may
-    still be written, the reserve left aside. A lesson that needs a file which a running one brings waits for it, so that
-    nothing is fetched twice. A lesson that does not fit is passed over: a smaller one behind it may fit.
+    `running` are the infohashes being fetched already: they go on, their space is already taken. `space` is
+    what may still be written, the reserve left aside. A lesson that needs a file which a running one brings
+    waits for it, so that nothing is fetched twice. A lesson that does not fit is passed over: a smaller one
+    behind it may fit.
     """
     slots = limit - sum(want.infohash in running for want in wants)
     coming = {root: want.title for want in wants if want.infohash in running for root in want.roots or ()}
     decisions: list[Decision] = []
-    short = ahead = 0
-    for want in wants:
+    short = 0
+    for ahead, want in enumerate(wants):
         fetch = False
         sharer = next((coming[root] for root in sorted(want.roots or ()) if root in coming), None)
         if want.blocked:
@@ -76,7 +77,6 @@ def make(wants: Sequence[Want], running: frozenset[str], limit: int, space: int)
             slots -= 1
             space -= want.lacking
             coming.update(dict.fromkeys(want.roots or (), want.title))
-        ahead += 1
         decisions.append(Decision(want.lesson, want.infohash, fetch, reason))
     return Plan(tuple(decisions), short)
 

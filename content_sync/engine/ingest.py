@@ -39,7 +39,8 @@ class Arrivals:
         return found
 
     def trim(self) -> None:
-        """Drop the maps of files of which nothing is here: they cost memory and are made again from nothing."""
+        """Drop the maps of files of which nothing is here: they cost memory and are made again from
+        nothing."""
         self._maps = {root: made for root, made in self._maps.items() if made.have_bytes}
 
     def reread(self, roots: Iterable[str]) -> None:
@@ -93,10 +94,9 @@ class Ingest:
         """Whether `read` has something to do."""
         return bool(self._queue)
 
-    def read(self, most: int) -> tuple[list[str], bool]:
-        """Read new files until `most` bytes are read: (their paths, whether signed metadata came)."""
+    def read(self, most: int) -> list[str]:
+        """Read new files until `most` bytes are read; their paths."""
         paths: list[str] = []
-        signed = False
         while self._queue and most > 0:
             stat = self._queue.pop(0)
             leaves, sha256 = self._hash(stat)
@@ -104,12 +104,12 @@ class Ingest:
             self._state.put_drop_file(stat, sha256, leaves)
             self._known[stat.path] = stat
             paths.append(stat.path)
-            signed = self._offer.learn(stat.path, stat.size) or signed
-        return paths, signed
+            self._offer.learn(stat.path, stat.size)
+        return paths
 
     def _hash(self, stat: DropStat) -> tuple[bytes, str | None]:
-        """Leaves of the file, and its SHA-256 when it is small. Of a file that grew only the new part is read: what
-        matches is read and checked again before it is used, so old leaves can do no harm."""
+        """Leaves of the file, and its SHA-256 when it is small. Of a file that grew only the new part is
+        read: what matches is read and checked again before it is used, so old leaves can do no harm."""
         known = self._known.get(stat.path)
         kept = b""
         if known is not None and known.inode == stat.inode and known.size < stat.size:
@@ -137,14 +137,18 @@ class Ingest:
         return list(self._known)
 
     def match(
-        self, packages: Iterable[Package], paths: Sequence[str], hold: Callable[[str], None]
-    ) -> set[str]:
-        """Take every block of these files that a package lacks; the infohashes that got some.
+        self,
+        packages: Iterable[Package],
+        paths: Sequence[str],
+        hold: Callable[[str], None],
+        touched: set[str],
+    ) -> None:
+        """Take every block of these files that a package lacks; infohashes that got some are added to
+        `touched`.
 
-        `hold(infohash)` is called before the first block of a package is written: no one else may write to its
-        files from then on. Raises DiskFullError when the reserve is reached, StorageError.
+        `hold(infohash)` is called before the first block of a package is written: no one else may write to
+        its files from then on. Raises DiskFullError when the reserve is reached, StorageError.
         """
-        touched: set[str] = set()
         objects = self._state.objects()
         for batch in _batches(packages):
             wanted: dict[bytes, list[tuple[str, BlockMap, int]]] = {}
@@ -159,7 +163,6 @@ class Ingest:
                     if hits:
                         self._take(path, start // HASH, hits, touched, hold)
             self._arrivals.trim()
-        return touched
 
     def _take(
         self,

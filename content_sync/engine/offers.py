@@ -1,4 +1,5 @@
-"""Where signed files can be had: the county by HTTP, a drop by content. What they give is not verified yet."""
+"""Where signed files can be had: the county by HTTP, a drop by content. What they give is not verified
+yet."""
 
 from __future__ import annotations
 
@@ -80,16 +81,14 @@ class DropOffer:
         self._kinds: dict[str, tuple[str, int]] = {}
         self._fresh: set[str] = set()
 
-    def learn(self, path: str, size: int) -> bool:
-        """Look whether a new or changed file is signed metadata; whether it is one that may change something."""
+    def learn(self, path: str, size: int) -> None:
+        """Look whether a new or changed file is signed metadata."""
         self._kinds.pop(path, None)
         data = self._drops.small(path, _MAX_SIGNED) if size <= _MAX_SIGNED else None
         kind = metadata_kind(data) if data and data[:1] == b"{" else None
-        if kind is None:
-            return False
-        self._kinds[path] = kind
-        self._fresh.add(path)
-        return kind[0] in ("root", "timestamp", "envelope")
+        if kind is not None:
+            self._kinds[path] = kind
+            self._fresh.add(path)
 
     def forget(self, path: str) -> None:
         """A file is gone."""
@@ -97,18 +96,23 @@ class DropOffer:
         self._fresh.discard(path)
 
     def settled(self) -> None:
-        """Everything that is here was tried: an old timestamp is worth a word only when it is new in the drop."""
+        """Everything that is here was tried: an old timestamp is worth a word only when it is new in the
+        drop."""
         self._fresh.clear()
-
-    @property
-    def empty(self) -> bool:
-        """Whether no signed metadata lies in the drop."""
-        return not self._kinds
 
     def _of(self, role: str) -> list[tuple[int, str]]:
         return sorted(
             ((version, path) for path, (kind, version) in self._kinds.items() if kind == role), reverse=True
         )
+
+    def _worth(self, role: str, above: int) -> list[tuple[int, str]]:
+        found = self._of(role)
+        newest = found[0][0] if found else 0
+        return [
+            (version, path)
+            for version, path in found
+            if version > above or (newest < above and path in self._fresh)
+        ]
 
     def _read(self, path: str) -> Iterator[tuple[str, bytes]]:
         data = self._drops.small(path, _MAX_SIGNED)
@@ -123,17 +127,15 @@ class DropOffer:
 
     def timestamps(self, above: int) -> Iterator[tuple[str, bytes]]:
         """Newer ones, and older ones that have just come."""
-        for version, path in self._of("timestamp"):
-            if version > above or (version < above and path in self._fresh):
-                yield from self._read(path)
+        for _, path in self._worth("timestamp", above):
+            yield from self._read(path)
 
     def envelopes(self, box: str, above: int) -> Iterator[tuple[str, bytes]]:
         """Newer ones of this box; a county's whole folder holds those of all boxes."""
-        for version, path in self._of("envelope"):
-            if version > above or (version < above and path in self._fresh):
-                for subject, data in self._read(path):
-                    if _box_of(data) == box:
-                        yield subject, data
+        for _, path in self._worth("envelope", above):
+            for subject, data in self._read(path):
+                if _box_of(data) == box:
+                    yield subject, data
 
     def named(self, folder: str, ref: TargetRef) -> tuple[str, bytes] | None:
         """Any file that had this SHA-256 when it was read."""

@@ -34,7 +34,8 @@ class Problems:
 
     @contextmanager
     def refusal(self, subject: str) -> Iterator[Refusal]:
-        """What is untrue or damaged inside the block becomes a problem and goes no further; other errors pass."""
+        """What is untrue or damaged inside the block becomes a problem and goes no further; other errors
+        pass."""
         found = Refusal()
         try:
             yield found

@@ -16,7 +16,8 @@ from content_sync.formats.canonical import load
 from content_sync.formats.envelope import MAX_ENVELOPE, Envelope, parse_envelope
 from content_sync.ports import Clock, Shelf, State, Trust
 
-#: Makes a verifier from stored bytes: later roots, timestamp, snapshot, targets (adapters/tuf.py `Trust.reload`).
+#: Makes a verifier from stored bytes: later roots, timestamp, snapshot, targets (adapters/tuf.py
+#: `Trust.reload`).
 MakeTrust = Callable[[Sequence[bytes], bytes | None, bytes | None, bytes | None], Trust]
 ENVELOPE = "envelope.json"
 

@@ -1,6 +1,7 @@
 """The engine: `step(now)` does what can be done and says when to be woken. No threads, no clock of its own.
 
-Every effect can be cut off anywhere: what counts is read again from trust/, objects/ and partial/ at the next start.
+Every effect can be cut off anywhere: what counts is read again from trust/, objects/ and partial/ at the
+next start.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from typing import Any
 from content_sync.core import plan
 from content_sync.engine.ingest import Arrivals, Ingest
 from content_sync.engine.keeping import Keeping
+from content_sync.engine.library import Library
 from content_sync.engine.offers import DropOffer, HttpOffer, Offer
 from content_sync.engine.problems import Problems
 from content_sync.engine.refresh import MakeTrust, Refresh
-from content_sync.engine.targets import Catalogue, Package, Targets
+from content_sync.engine.targets import Package, Targets
 from content_sync.engine.transfers import SEEDS, Transfers
-from content_sync.errors import DiskFullError, FormatError, LessonBoxError, NetworkError, StorageError, TrustError
-from content_sync.formats.collection import LessonEntry
-from content_sync.ports import Clock, Drops, Fetcher, Shelf, State, Store, Swarm
+from content_sync.errors import DiskFullError, FormatError, LessonBoxError, NetworkError, StorageError
+from content_sync.ports import Clock, Drops, Fetcher, LessonRow, Shelf, State, Store, Swarm
 
 _log = logging.getLogger(__name__)
 _READ_AT_ONCE = 128 << 20
 _RETRY_FIRST = 5.0
 _LOOK = 1.0
-_NOTE_SECONDS = 2.0
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Parts:
-    """What wiring hands in. Without a swarm only drops bring content. `jitter` gives 0…1."""
+    """What wiring hands in. Without a swarm only drops bring content. `jitter` gives 0 to 1."""
 
     state: State
     store: Store
@@ -60,83 +61,98 @@ class Engine:
     """See the module. Build it, `start()`, `step(now)` again and again, `close()`."""
 
     def __init__(self, parts: Parts, options: Options) -> None:
-        self._p, self._o = parts, options
-        self._state = parts.state
+        self._p, self._o, self._state = parts, options, parts.state
         self._problems = Problems(parts.state, parts.clock)
-        self._targets = Targets(parts.shelf, parts.state, self._problems)
-        self.refresh = Refresh(
-            parts.shelf,
-            parts.state,
-            parts.clock,
-            parts.make_trust,
-            options.box,
-            self._targets,
-            self._problems,
+        targets = Targets(parts.shelf, parts.state, self._problems)
+        self._refresh = Refresh(
+            parts.shelf, parts.state, parts.clock, parts.make_trust, options.box, targets, self._problems
         )
+        self._library = Library(parts.state, targets, self._refresh, self._problems)
         self._arrivals = Arrivals(parts.store)
-        self.transfers = Transfers(
+        self._transfers = Transfers(
             parts.store, parts.state, parts.swarm, self._arrivals, parts.clock, self._problems
         )
+        self._keeping = Keeping(parts.store, parts.state, self._arrivals, parts.clock)
         self._drop_offer = DropOffer(parts.drops, parts.state)
-        self._http = [HttpOffer(parts.fetcher, url) for url in options.urls]
         self._ingest = self._new_ingest(parts.drops, self._drop_offer)
-        self._keeping = Keeping(parts.store, parts.state, self._arrivals)
-        self._entries: dict[str, LessonEntry] = {}
-        self._blocked: dict[str, str] = {}
-        self._waiting: set[str] = set()
-        self._next_scan = self._next_refresh = self._next_note = self._next_look = 0.0
+        self._http = [HttpOffer(parts.fetcher, url) for url in options.urls]
+        self._waiting: set[str] = (
+            set()
+        )  # packages whose description could not be had, until something changes
+        self._reasons: dict[str, str] = {}
+        self._next_scan = self._next_refresh = self._next_look = 0.0
         self._network_failures = 0
         self._refreshed = False
         self._dirty = True
-        self._stalled_since: float | None = None
-        self._seen_bytes = -1
+        self._moved_at, self._done_bytes = 0.0, -1
         self._contact: dict[str, Any] = {}
 
     def _new_ingest(self, drops: Drops, offer: DropOffer) -> Ingest:
         return Ingest(drops, self._state, self._p.store, self._arrivals, offer, self._o.reserve)
 
-    # Start
-
     def start(self) -> None:
         """Take up what is on the disk. Does not touch the network."""
         self._state.set_meta({"box": self._o.box})
-        self.refresh.note_envelope()
-        catalogue = self._targets.applied()
-        if catalogue is not None:
-            self._adopt(catalogue)
-        self._apply(())
+        self._refresh.note_envelope()
         self._ingest.begin()
-        self._describe_all((self._drop_offer,))
+        self._library.begin()
+        self._library.describe_all((self._drop_offer,))
         self._keeping.begin()
+        begun = self._p.store.partials()
+        for infohash, roots in self._state.lacking().items():
+            if roots.keys() & begun.keys():
+                self._settle(infohash, 0.0)
         self._show_ready()
         rows = [row for row in self._state.lessons() if row.complete]
         for row in sorted(rows, key=lambda row: row.arrived or 0)[-SEEDS:]:
-            package = self._package(row.wanted, ())
+            package = self._library.package(row.wanted)
             if package is not None:
-                self.transfers.seed(package)
+                self._transfers.seed(package)
+
+    def broke(self, error: LessonBoxError) -> None:
+        """The program ends because of this: leave a word for people, if the disk still takes one."""
+        try:
+            self._problems.note("store", error)
+        except LessonBoxError:
+            _log.warning("%s", error.line())
+
+    def close(self) -> None:
+        """End all jobs."""
+        self._transfers.close()
 
     # One step
 
     def step(self, now: float) -> float:
         """Do what can be done at `now` (monotonic seconds); when to be woken at the latest."""
-        for infohash in self.transfers.poll(now):
+        for infohash in self._transfers.poll(now):
             self._settle(infohash, now)
         self._look_at_drops(now)
         if now >= self._next_refresh:
             self._refresh_from_county(now)
         if self._keeping.pending:
             self._keeping.work(_READ_AT_ONCE)
-            self._dirty = True
             self._show_ready()
+            self._dirty = True
         if self._dirty or now >= self._next_look:
+            self._next_look = now + _LOOK
+            self._dirty = False
             self._plan(now)
-        if now >= self._next_note or self._dirty:
             self._note(now)
-            self._next_note = now + _NOTE_SECONDS
-        if self._ingest.pending or self._keeping.pending:
+        if self._ingest.pending or self._keeping.pending or self._dirty:
             return now
-        look = [self._next_look] if self.transfers.running or self._stalled_since is not None else []
-        return min(self._next_scan, self._next_refresh, *look, now + 60)
+        look = self._next_look if self._transfers.running else now + 60
+        return min(self._next_scan, self._next_refresh, look)
+
+    def settled(self, now: float, patience: float) -> bool:
+        """Whether nothing more can be done now: nothing moved for `patience` seconds, and nothing waits to
+        be read."""
+        waits = self._ingest.pending or self._keeping.pending or self._dirty or not self._refreshed
+        return not waits and (not self._transfers.running or now - self._moved_at > patience)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the newest accepted release lists for this box is here."""
+        return self._library.current and all(row.complete for row in self._state.lessons())
 
     def _look_at_drops(self, now: float) -> None:
         if self._p.drops.hint() or now >= self._next_scan:
@@ -147,102 +163,76 @@ class Engine:
             self._take_in(self._ingest, self._drop_offer, now)
 
     def _take_in(self, ingest: Ingest, offer: DropOffer, now: float) -> None:
-        paths, signed = ingest.read(_READ_AT_ONCE)
-        if signed or (not ingest.pending and not offer.empty and self.refresh.trust.needs_targets):
-            self._refresh_from(offer)
+        paths = ingest.read(_READ_AT_ONCE)
+        self._take_signed(offer)
         if not ingest.pending:
             offer.settled()
+        self._follow((offer,))
+        new = {package.entry.infohash: package for package in self._library.describe_all((offer,))}
+        found = (self._library.package(infohash) for infohash in self._state.lacking() if infohash not in new)
+        self._match(ingest, [package for package in found if package is not None], paths, now)
+        self._match(ingest, list(new.values()), ingest.paths, now)
         self._waiting.clear()
-        self._apply((offer,))
-        new = self._describe_all((offer,))
-        self._match(ingest, self._described(), paths, now)
-        if new:
-            self._match(ingest, self._described(new), ingest.paths, now)
+        self._show_ready()
+        self._dirty = True
 
-    def _refresh_from(self, offer: Offer) -> None:
-        # A file may wait for one that stands behind it in the drop, so everything is looked at again.
+    def _take_signed(self, offer: Offer) -> None:
         try:
-            self.refresh.take(offer)
-        except NetworkError as error:
+            self._refresh.take(offer)
+        except NetworkError as error:  # a drop has none
             _log.info("%s", error.what)
 
     def _refresh_from_county(self, now: float) -> None:
         self._refreshed = True
-        self.refresh.look_at_clock()
+        self._refresh.look_at_clock()
         reached = not self._http
         for offer in self._http:
             offer.down = False
             try:
-                self.refresh.take(offer)
-                reached = True
-                self._problems.solved("county")
-                self._contact = {"url": offer.url, "at": int(self._p.clock.wall())}
-                break
+                self._refresh.take(offer)
             except (NetworkError, FormatError) as error:
                 self._problems.note("county", error)
+                continue
+            reached = True
+            self._problems.solved("county")
+            self._contact = {"url": offer.url, "at": int(self._p.clock.wall())}
+            break
         self._network_failures = 0 if reached else self._network_failures + 1
         delay = self._o.refresh_seconds
         if not reached:
             delay = min(delay, _RETRY_FIRST * 2 ** min(self._network_failures - 1, 10))
         self._next_refresh = now + delay * (0.75 + 0.5 * self._p.jitter())
+        self._follow(self._http)
         self._waiting.clear()
-        self._apply(self._http)
         self._dirty = True
 
-    # Release
-
-    def _apply(self, offers: Sequence[Offer]) -> None:
-        """Make the trusted release the wanted one, if all of its indexes can be had."""
-        trust, envelope = self.refresh.trust, self.refresh.envelope
-        if not trust.release:
+    def _follow(self, offers: Sequence[Offer]) -> None:
+        if not self._library.follow(offers):
             return
-        patterns = envelope.collections if envelope else ("*",)
-        catalogue = self._targets.catalogue(trust.release, trust.subjects, patterns, offers)
-        if catalogue is None:
-            return
-        if self._targets.apply(catalogue, trust.subjects) or not self._entries:
-            self._adopt(catalogue)
-
-    def _adopt(self, catalogue: Catalogue) -> None:
-        self._entries = {
-            entry.infohash: entry for collection in catalogue.collections for entry in collection.lessons
-        }
-        for infohash in [running for running in self.transfers.running if running not in self._entries]:
-            self.transfers.stop(infohash)
-        self._blocked = {infohash: why for infohash, why in self._blocked.items() if infohash in self._entries}
-        self.transfers.keep_seeds(set(self._entries))
-        self._waiting.clear()
-        self._keeping.clear_wanted()
+        for infohash in [name for name in self._transfers.running if name not in self._library.entries]:
+            self._transfers.stop(infohash)
+        self._transfers.keep_seeds(set(self._library.entries))
+        self._keeping.changed()
+        self._show_ready()
         self._dirty = True
 
-    def _package(self, infohash: str, offers: Sequence[Offer]) -> Package | None:
-        """A described package; what is wrong with it becomes a problem, and it is not tried again."""
-        entry = self._entries.get(infohash)
-        if entry is None or infohash in self._blocked:
-            return None
+    def import_from(self, drops: Drops, now: float) -> dict[str, int]:
+        """Take everything useful from a stick, disc or folder, once: files read, lessons that became
+        visible."""
+        before = {row.id for row in self._state.lessons() if row.complete}
+        offer = DropOffer(drops, self._state)
+        ingest = self._new_ingest(drops, offer)
+        ingest.scan()
         try:
-            return self._targets.package(entry, offers)
-        except (FormatError, TrustError) as error:
-            self._problems.note(entry.title, error)
-            self._blocked[infohash] = f"课程清单有误（{error.code}），请县里重新发布"
-            return None
-
-    def _describe(self, infohash: str, offers: Sequence[Offer]) -> Package | None:
-        package = self._package(infohash, offers)
-        if package is not None:
-            self._state.set_files(package.torrent)
-            self._dirty = True
-        return package
-
-    def _describe_all(self, offers: Sequence[Offer]) -> list[str]:
-        """Describe every package whose files lie here already; those that are new."""
-        known = self._state.described()
-        return [infohash for infohash in self._entries if infohash not in known and self._describe(infohash, offers)]
-
-    def _described(self, only: Sequence[str] | None = None) -> list[Package]:
-        wanted = self._state.lacking() if only is None else only
-        made = (self._package(infohash, ()) for infohash in wanted)
-        return [package for package in made if package is not None]
+            while ingest.pending:
+                self._take_in(ingest, offer, now)
+            files = len(ingest.paths)
+        finally:
+            ingest.forget_all()
+        self._clear()
+        self._note(now)
+        after = {row.id for row in self._state.lessons() if row.complete}
+        return {"files": files, "lessons": len(after - before)}
 
     # Blocks and lessons
 
@@ -250,57 +240,164 @@ class Engine:
         if not paths or not packages:
             return
         by_name = {package.entry.infohash: package for package in packages}
+        touched: set[str] = set()
         try:
-            touched = ingest.match(packages, paths, self.transfers.hold)
-            self._problems.solved("drop", DiskFullError.code)
-        except StorageError as error:
-            touched = set(by_name)
-            self._problems.note("drop", error)
-        except DiskFullError as error:
-            touched = set(by_name)
+            ingest.match(packages, paths, self._transfers.hold, touched)
+            self._problems.solved("drop")
+        except (StorageError, DiskFullError) as error:
             self._problems.note("drop", error)
         for infohash in touched:
             self._settle(infohash, now, by_name[infohash])
-        self._resume(now)
+        self._resume()
         self._dirty = self._dirty or bool(touched)
 
-    def _resume(self, now: float) -> None:
+    def _resume(self) -> None:
         try:
-            self.transfers.resume()
-        except LessonBoxError as error:
+            self._transfers.resume()
+        except (StorageError, DiskFullError) as error:
             self._problems.note("store", error)
 
     def _settle(self, infohash: str, now: float, package: Package | None = None) -> None:
         """A package may be whole: verify it, admit what is, show what can be shown."""
-        package = package or self.transfers.running.get(infohash)
+        package = package or self._transfers.running.get(infohash) or self._library.package(infohash)
         if package is None:
             return
         self._dirty = True
-        self.transfers.hold(infohash)
         try:
-            whole = self.transfers.admit(package, now)
+            if self._transfers.admit(package, now):
+                self._transfers.stop(infohash)
+                self._show_ready()
         except (StorageError, DiskFullError) as error:
-            self._problems.note(package.entry.title, error)
-            return
-        if whole:
-            self.transfers.stop(infohash)
-        self._show_ready()
+            self._transfers.rest(package, now, error)
 
     def _show_ready(self) -> None:
         for infohash, lacking in self._state.lacking().items():
-            if lacking:
-                continue
-            package = self._package(infohash, ())
+            package = None if lacking else self._library.package(infohash)
             if package is None:
                 continue
             try:
-                shown = self.transfers.show(package)
-            except (FormatError, StorageError) as error:
+                shown = self._transfers.show(package)
+            except FormatError as error:
+                self._library.block(infohash, error)
+                continue
+            except StorageError as error:
                 self._problems.note(package.entry.title, error)
-                self._blocked[infohash] = f"课程说明有误（{error.code}），请县里重新发布"
                 continue
             if shown:
                 self._problems.solved(package.entry.title)
-                self.transfers.seed(package)
-                self._keeping.clear_wanted()
+                self._transfers.seed(package)
+                self._keeping.changed()
                 self._dirty = True
+
+    # Plan
+
+    def _plan(self, now: float) -> None:
+        for _ in range(_TRIES):
+            rows = [row for row in self._state.lessons() if not row.complete]
+            space = self._p.store.free() - self._o.reserve
+            wants = self._wants(rows, now)
+            made = plan.make(wants, frozenset(self._transfers.running), self._o.active, space)
+            self._reasons = {decision.infohash: decision.reason for decision in made.decisions}
+            if made.short and not made.fetching:
+                self._problems.note("store", DiskFullError(f"{made.short} bytes are short"))
+            else:
+                self._problems.solved("store")
+            if not self._begin([name for name in made.fetching if name not in self._transfers.running], now):
+                break
+        self._clear()
+
+    def _clear(self) -> None:
+        described = self._state.described()
+        known = all(name in described or name in self._library.blocked for name in self._library.entries)
+        self._keeping.clear(known, self._p.store.free() <= self._o.reserve)
+
+    def _wants(self, rows: Sequence[LessonRow], now: float) -> list[plan.Want]:
+        lacking, disk = self._state.lacking(), self._p.store.partials()
+        wants = []
+        for row in rows:
+            roots = lacking.get(row.wanted)
+            need = (
+                row.size
+                if roots is None
+                else sum(max(0, size - disk.get(root, 0)) for root, size in roots.items())
+            )
+            why = self._library.blocked.get(row.wanted, "")
+            if not why and self._p.swarm is None:
+                why = "等待接收：卫星、U盘或文件夹里还没有这一课的全部内容"
+            elif not why and row.wanted in self._waiting:
+                why = "等待课程清单：联网或收到文件后继续"
+            elif not why and self._transfers.not_before.get(row.wanted, 0.0) > now:
+                why = "刚才没有成功，稍后自动再试"
+            names = None if roots is None else frozenset(roots)
+            wants.append(plan.Want(row.id, row.wanted, row.title, need, names, why))
+        return wants
+
+    def _begin(self, infohashes: Sequence[str], now: float) -> bool:
+        """Describe and start packages; whether the plan should be made again."""
+        again = False
+        known = self._state.described()
+        for infohash in infohashes:
+            package = self._library.package(infohash, self._http)
+            if package is None:
+                self._waiting.add(infohash)
+                again = True
+            elif infohash not in known:
+                self._match(self._ingest, [package], self._ingest.paths, now)
+                self._show_ready()
+                again = True
+            else:
+                try:
+                    self._transfers.start(package)
+                    self._problems.solved(package.entry.title, DiskFullError.code)
+                    self._moved_at = now
+                except (StorageError, DiskFullError, FormatError) as error:
+                    self._transfers.rest(package, now, error)
+        return again
+
+    def _note(self, now: float) -> None:
+        """Write down for people what is going on; only what changed."""
+        lacking, moving = self._state.lacking(), self._transfers.progress()
+        changes, done, total = [], 0, 0
+        for row in self._state.lessons():
+            total += row.size
+            if row.complete:
+                done += row.size
+                continue
+            roots = lacking.get(row.wanted)
+            have = arrived = 0
+            if roots is not None:
+                arrived = self._arrivals.have_bytes(roots)
+                have = row.size - sum(roots.values()) + arrived
+            if row.wanted in moving:
+                have = max(have, moving[row.wanted].done)
+            have = max(0, min(have, row.size))
+            done += have
+            arriving = row.wanted in self._transfers.running or arrived > 0
+            reason = self._reasons.get(row.wanted, "")
+            if (row.arriving, row.have_bytes, row.reason) != (arriving, have, reason):
+                changes.append((row.id, arriving, have, reason))
+        if changes:
+            self._state.note(changes)
+        if done != self._done_bytes:
+            self._done_bytes, self._moved_at = done, now
+        self._state.set_status(
+            {
+                "progress": {
+                    "done": done,
+                    "total": total,
+                    "received": self._transfers.received(),
+                    "rate": sum(job.rate for job in moving.values()),
+                    "peers": sum(job.peers for job in moving.values()),
+                    "web": sum(job.web for job in moving.values()),
+                },
+                "space": {
+                    "free": self._p.store.free() >> 20 << 20,
+                    "total": self._p.store.total(),
+                    "reserve": self._o.reserve,
+                },
+                "sources": {
+                    "county": {**self._contact, "reached": not self._network_failures},
+                    "drop": {"files": len(self._ingest.paths)},
+                },
+            }
+        )

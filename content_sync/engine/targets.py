@@ -32,7 +32,8 @@ _T = TypeVar("_T", Collection, Subject)
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What a release lists for this box: the collections that it subscribes to, and the indexes they came from."""
+    """What a release lists for this box: the collections that it subscribes to, and the indexes they came
+    from."""
 
     release: int
     collections: tuple[Collection, ...]
@@ -115,7 +116,8 @@ class Targets:
         return Catalogue(release, tuple(pair[0] for pair in found), tuple(pair[1] for pair in found))
 
     def applied(self) -> Catalogue | None:
-        """The catalogue that was applied last, from its stored indexes; None when there is none or it is damaged."""
+        """The catalogue that was applied last, from its stored indexes; None when there is none or it is
+        damaged."""
         stored = json.loads(self._state.meta("applied") or "null")
         if stored is None:
             return None

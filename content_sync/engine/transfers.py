@@ -7,9 +7,8 @@ from collections import deque
 from content_sync.engine.ingest import Arrivals
 from content_sync.engine.problems import Problems
 from content_sync.engine.targets import Package
-from content_sync.errors import FormatError, LessonError, StorageError
+from content_sync.errors import DiskFullError, LessonBoxError, LessonError, StorageError
 from content_sync.formats import lesson
-from content_sync.formats.hashtree import Hasher
 from content_sync.ports import Clock, Job, JobFile, JobProgress, State, Store, Swarm
 
 #: Packages that are handed on to neighbours after they came.
@@ -94,22 +93,29 @@ class Transfers:
             package = self.running.pop(infohash, None)
             if package is not None:
                 self._arrivals.reread(package.leaves)
-                self._failed(package, now, StorageError(message))
+                self.rest(package, now, StorageError(message))
         done = [infohash for infohash in self._swarm.finished() if infohash in self.running]
         for infohash in done:
             self._arrivals.reread(self.running[infohash].leaves)
         return done
 
-    def _failed(self, package: Package, now: float, error: StorageError | FormatError) -> None:
+    def rest(self, package: Package, now: float, error: LessonBoxError) -> None:
+        """It did not work: end the job and try again later. Several times, or a full disk, is worth a
+        word."""
         infohash = package.entry.infohash
+        self.stop(infohash)
         count = self._failures[infohash] = self._failures.get(infohash, 0) + 1
-        self.not_before[infohash] = now + _RETRY_SECONDS * count
-        if count >= _MANY_FAILURES:
+        self.not_before[infohash] = now + _RETRY_SECONDS * min(count, 60)
+        if count >= _MANY_FAILURES or isinstance(error, DiskFullError):
             self._problems.note(package.entry.title, error)
 
     def progress(self) -> dict[str, JobProgress]:
         """Every running job of the swarm."""
         return self._swarm.progress() if self._swarm is not None else {}
+
+    def received(self) -> int:
+        """Bytes of content that came over the network since the start."""
+        return self._swarm.received() if self._swarm is not None else 0
 
     # From bytes to a lesson
 
@@ -129,11 +135,14 @@ class Transfers:
         lacking = [root for root, block_map in maps.items() if not block_map.whole]
         if lacking and package.entry.infohash in self.running and package.entry.infohash not in self._held:
             # The swarm said that all is here and the disk says otherwise: ask again for the bad blocks alone.
-            self._failed(package, now, StorageError(f"{len(lacking)} files came damaged"))
+            self.rest(package, now, StorageError(f"{len(lacking)} files came damaged"))
+        if not lacking:
+            self._failures.pop(package.entry.infohash, None)
         return not lacking
 
     def show(self, package: Package) -> bool:
-        """Make a package whose files are all objects visible. Raises LessonError when it describes itself wrongly."""
+        """Make a package whose files are all objects visible. Raises LessonError when it describes itself
+        wrongly."""
         entry = package.entry
         files = {file.path: file.file for file in package.torrent.files}
         if lesson.NAME not in files:
@@ -175,12 +184,3 @@ class Transfers:
         """End all jobs."""
         if self._swarm is not None:
             self._swarm.close()
-
-
-def verify_object(store: Store, root: str, length: int) -> bool:
-    """Whether an object's bytes are what its name says, read from the disk."""
-    hasher = Hasher()
-    for data in store.object_blocks(root):
-        hasher.update(data)
-    file, _ = hasher.finish()
-    return (file.root, file.length) == (root, length)

@@ -24,11 +24,11 @@ from content_sync.errors import StorageError, TorrentError
 from content_sync.ports import Job, JobProgress
 
 _log = logging.getLogger(__name__)
-#: Seconds without help from any peer after which the web seed is asked. Before that, boxes on one LAN find
-#: each other and share the county's line between them.
-WEB_AFTER = 4.0
-#: The same while some peer is connected: on a long line it takes its time to begin.
-WEB_AFTER_PEERS = 10.0
+#: Seconds without help from any peer after which the web seed is asked: peers on a long line take their time to
+#: begin, and boxes on one LAN that begin together must find each other first, to share the county's line.
+WEB_AFTER, WEB_AFTER_CONNECTED = 8.0, 15.0
+#: The same when no peer has helped any job for this long: BitTorrent is probably blocked here.
+WEB_AFTER_NONE, NONE_SECONDS = 1.0, 60.0
 #: Below this many bytes a second peers don't count as help.
 HELP_RATE = 4_000
 _REMOVE_SECONDS = 30.0
@@ -43,6 +43,9 @@ _SETTINGS: dict[str, Any] = {
     "tracker_receive_timeout": 15,
     "stop_tracker_timeout": 1,
     "file_pool_size": 64,
+    # What is asked for of the county can't be had from a neighbour any more: ask for a second, not for three.
+    "request_queue_time": 1,
+    "max_out_request_queue": 64,
 }
 
 
@@ -81,6 +84,7 @@ class LibtorrentSwarm:
         self._finished: list[str] = []
         self._failed: dict[str, str] = {}
         self._next_look = 0.0
+        self._helped_at: float | None = None
         self._received = self._web_bytes = 0
         self._ranges = Ranges(_WEB_THREADS, wake)
         more = {**_SETTINGS, "connections_limit": 60 + options.upload_peers, **options.more}
@@ -212,14 +216,19 @@ class LibtorrentSwarm:
         peers = running.handle.get_peer_info()
         help_rate = sum(peer.payload_down_speed for peer in peers)
         if help_rate >= HELP_RATE:
-            running.lonely = None
+            running.lonely, self._helped_at = None, now
         elif running.lonely is None:
             running.lonely = now
         if not self._options.web or running.lonely is None:
             return
-        patience = WEB_AFTER_PEERS if peers else WEB_AFTER
+        patience = WEB_AFTER_CONNECTED if peers else WEB_AFTER
+        if self._helped_at is None:
+            self._helped_at = now  # since the first job began
+        if now - self._helped_at > NONE_SECONDS:
+            patience = WEB_AFTER_NONE
         if now - running.lonely >= patience or not self._options.peers:
             if running.feed is None:
+                _log.info("no peer helps with %s: the web seed is asked", running.name)
                 running.feed = WebFeed(running.job, running.handle, list(self._options.urls), self._ranges, 0)
                 self._share_rate()
             if running.bad <= _MOST_BAD:

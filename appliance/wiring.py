@@ -1,0 +1,131 @@
+"""Builds the sync engine of a box from its folder: the only place that knows every adapter."""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.config import BoxPaths, load_settings
+from appliance.setup import read_enrolment
+from content_sync.adapters.clock import SystemClock
+from content_sync.adapters.files import sync_folder
+from content_sync.adapters.http import HttpFetcher
+from content_sync.adapters.libtorrent.swarm import LibtorrentSwarm, SwarmOptions
+from content_sync.adapters.objects import FileShelf, FileStore
+from content_sync.adapters.sqlite_writer import State
+from content_sync.adapters.tuf import Trust
+from content_sync.adapters.watchdog import Folders, WatchedFolders
+from content_sync.engine.sync import Engine, Options, Parts
+from content_sync.errors import DamagedDataError, SettingError
+from content_sync.formats.canonical import dump
+from content_sync.formats.enrolment import check_url
+from content_sync.settings import Settings
+
+_log = logging.getLogger(__name__)
+SOURCES = ("drop", "torrent", "webseed")
+
+
+@dataclass
+class SyncBox:
+    """The parts of a running sync; `close` ends them in order."""
+
+    engine: Engine
+    state: State
+    drops: Folders
+    fetcher: HttpFetcher
+    clock: SystemClock
+
+    def close(self) -> None:
+        """End jobs, watches and connections."""
+        self.engine.close()
+        self.drops.close()
+        self.fetcher.close()
+        self.state.close()
+
+
+def open_state(path: Path) -> State:
+    """state.db; a damaged one is put aside and begun anew: sync rebuilds it from objects/ and trust/."""
+    try:
+        return State(path)
+    except DamagedDataError as error:
+        aside = path.with_name(f"{path.name}.damaged-{secrets.token_hex(4)}")
+        _log.warning("%s; it is put aside as %s and built again", error.what, aside.name)
+        for suffix in ("-wal", "-shm", ""):
+            old = path.with_name(path.name + suffix)
+            if old.exists():
+                old.rename(aside.with_name(aside.name + suffix))
+        sync_folder(path.parent)
+        return State(path)
+
+
+def make_trust(root: bytes) -> Callable[[Sequence[bytes], bytes | None, bytes | None, bytes | None], Trust]:
+    """A maker of verifiers that begin at the enrolment's root."""
+
+    def make(
+        roots: Sequence[bytes], timestamp: bytes | None, snapshot: bytes | None, targets: bytes | None
+    ) -> Trust:
+        return Trust.reload(root, roots, timestamp, snapshot, targets)
+
+    return make
+
+
+def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBox:
+    """Everything that `lessonbox sync` needs; the caller holds the lock. `watch`: with inotify, and other
+    boxes.
+
+    Raises SetupError, SettingError, StorageError.
+    """
+    paths, settings = BoxPaths(data), load_settings(data)
+    enrolment = read_enrolment(paths)
+    urls = tuple(check_url(url) for url in settings.texts("urls")) or enrolment.urls
+    sources = settings.texts("sources")
+    if set(sources) - set(SOURCES):
+        raise SettingError(f"sources may hold {', '.join(SOURCES)}")
+    clock, state = SystemClock(), open_state(paths.state_db)
+    folders = _drop_folders(paths, settings) if "drop" in sources else []
+    drops = WatchedFolders(folders, wake) if watch else Folders(folders)
+    fetcher = HttpFetcher()
+    swarm = None
+    if {"torrent", "webseed"} & set(sources):
+        swarm = LibtorrentSwarm(
+            SwarmOptions(
+                urls,
+                port=settings.number("torrent_port"),
+                peers="torrent" in sources,
+                web="webseed" in sources,
+                rate=settings.number("download_rate"),
+                upload_peers=settings.number("upload_peers"),
+            ),
+            paths.partial,
+            wake,
+        )
+    engine = Engine(
+        Parts(
+            state=state,
+            store=FileStore(paths.objects, paths.partial),
+            shelf=FileShelf(paths.trust),
+            clock=clock,
+            drops=drops,
+            fetcher=fetcher,
+            swarm=swarm,
+            make_trust=make_trust(dump(enrolment.root)),
+            jitter=random.random,
+        ),
+        Options(
+            box=enrolment.box,
+            urls=urls,
+            active=settings.number("active_lessons"),
+            reserve=settings.number("reserve") << 20,
+            scan_seconds=settings.number("scan_seconds"),
+            refresh_seconds=settings.number("refresh_seconds"),
+        ),
+    )
+    return SyncBox(engine, state, drops, fetcher, clock)
+
+
+def _drop_folders(paths: BoxPaths, settings: Settings) -> list[Path]:
+    return [paths.drop, *(Path(folder) for folder in settings.texts("drop_folders"))]

@@ -1,0 +1,93 @@
+"""The release that the box follows, and the descriptions of its packages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from content_sync.engine.offers import Offer
+from content_sync.engine.problems import Problems
+from content_sync.engine.refresh import Refresh
+from content_sync.engine.targets import Catalogue, Package, Targets
+from content_sync.errors import FormatError, LessonBoxError, TrustError
+from content_sync.formats.collection import LessonEntry
+from content_sync.ports import State
+
+
+class Library:
+    """Entries by infohash; `blocked` are packages that can't be had, with the reason, until the release
+    changes."""
+
+    def __init__(self, state: State, targets: Targets, refresh: Refresh, problems: Problems) -> None:
+        self._state, self._targets, self._refresh, self._problems = state, targets, refresh, problems
+        self.entries: dict[str, LessonEntry] = {}
+        self.blocked: dict[str, str] = {}
+        #: Neither trust nor policy has changed since this pair was applied.
+        self._followed: tuple[int, tuple[str, ...]] | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether the newest accepted release is the one that is followed."""
+        return self._followed == self._newest()
+
+    def _newest(self) -> tuple[int, tuple[str, ...]] | None:
+        trust, envelope = self._refresh.trust, self._refresh.envelope
+        if not trust.release:
+            return None
+        return trust.timestamp_version, envelope.collections if envelope else ("*",)
+
+    def begin(self) -> None:
+        """Follow what was applied last, as far as it is on the disk."""
+        catalogue = self._targets.applied()
+        if catalogue is not None:
+            self._adopt(catalogue)
+        self.follow(())
+
+    def follow(self, offers: Sequence[Offer]) -> bool:
+        """Make the newest accepted release the wanted one once all of its indexes are here; whether lessons
+        changed."""
+        newest = self._newest()
+        if newest is None or newest == self._followed:
+            return False
+        trust = self._refresh.trust
+        catalogue = self._targets.catalogue(trust.release, trust.subjects, newest[1], offers)
+        if catalogue is None:
+            return False
+        changed = self._targets.apply(catalogue, trust.subjects) or not self.entries
+        if changed:
+            self._adopt(catalogue)
+        self._followed = newest
+        return changed
+
+    def _adopt(self, catalogue: Catalogue) -> None:
+        gone = {entry.title for entry in self.entries.values()}
+        self.entries = {
+            entry.infohash: entry for collection in catalogue.collections for entry in collection.lessons
+        }
+        self.blocked = {infohash: why for infohash, why in self.blocked.items() if infohash in self.entries}
+        for title in gone - {entry.title for entry in self.entries.values()}:
+            self._problems.solved(title)
+
+    def block(self, infohash: str, error: LessonBoxError) -> None:
+        """This package can't become a lesson, whatever comes."""
+        self._problems.note(self.entries[infohash].title, error)
+        self.blocked[infohash] = f"这一课的发布内容有误（{error.code}），请县里重新发布"
+
+    def package(self, infohash: str, offers: Sequence[Offer] = ()) -> Package | None:
+        """A package described; None when its description is not to be had now, or it is blocked."""
+        entry = self.entries.get(infohash)
+        if entry is None or infohash in self.blocked:
+            return None
+        try:
+            package = self._targets.package(entry, offers)
+        except (FormatError, TrustError) as error:
+            self.block(infohash, error)
+            return None
+        if package is not None:
+            self._state.set_files(package.torrent)
+        return package
+
+    def describe_all(self, offers: Sequence[Offer]) -> list[Package]:
+        """Describe every package whose description lies here; those that are new."""
+        known = self._state.described()
+        found = (self.package(infohash, offers) for infohash in self.entries if infohash not in known)
+        return [package for package in found if package is not None]

@@ -1,0 +1,82 @@
+"""The real engine over a real state.db, everything else in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from appliance.wiring import make_trust
+from content_sync.adapters.sqlite_writer import State
+from content_sync.engine.sync import Engine, Options, Parts
+from content_sync.testing.fakes import (
+    FakeFetcher,
+    FakeSwarm,
+    ManualClock,
+    MemoryDrops,
+    MemoryShelf,
+    MemoryStore,
+)
+from tests.unit.small_county import URL, SmallCounty
+
+BOX = "b-0123456789abcdef"
+
+
+class MemoryBox:
+    """What lasts (state.db, store, shelf, drops) and an engine over it that can be started anew."""
+
+    def __init__(self, folder: Path, county: SmallCounty, swarm: bool = True, space: int = 1 << 40) -> None:
+        self.county, self.path = county, folder / "state.db"
+        self.clock, self.store, self.shelf = ManualClock(), MemoryStore(space), MemoryShelf()
+        self.drops, self.fetcher = MemoryDrops(), FakeFetcher(county.page)
+        self.swarm = FakeSwarm(self.store, county.content) if swarm else None
+        self.state = State(self.path)
+        self.reserve, self.active = 0, 4
+        self.engine: Engine | None = None
+
+    def start(self, wrap: Callable[[str, Any], Any] = lambda name, part: part) -> Engine:
+        """A new engine, as after a restart; `wrap(name, part)` may put something between."""
+        if self.swarm is not None:
+            self.swarm.close()
+            self.swarm._finished.clear()
+        engine = Engine(
+            Parts(
+                state=wrap("state", self.state),
+                store=wrap("store", self.store),
+                shelf=wrap("shelf", self.shelf),
+                clock=self.clock,
+                drops=self.drops,
+                fetcher=self.fetcher,
+                swarm=self.swarm,
+                make_trust=make_trust(self.county.root),
+                jitter=lambda: 0.5,
+            ),
+            Options(BOX, (URL,), self.active, self.reserve, 60, 300),
+        )
+        engine.start()
+        self.engine = engine
+        return engine
+
+    def settle(self, most: int = 400) -> int:
+        """Step until nothing more can be done; how many steps it took."""
+        assert self.engine is not None
+        for number in range(most):
+            due = self.engine.step(self.clock.monotonic())
+            if self.engine.settled(self.clock.monotonic(), 5):
+                return number
+            self.clock.go(max(0.0, min(due - self.clock.monotonic(), 1.0)))
+        raise AssertionError(f"not settled after {most} steps: {self.state.lessons()}")
+
+    def shown(self) -> set[str]:
+        """Titles that teachers see; every byte of them is checked here."""
+        found = set()
+        for row in self.state.lessons():
+            lesson = self.state.present_lesson(row.id)
+            if lesson is None:
+                continue
+            found.add(row.title)
+            for resource in lesson.resources:
+                for part in resource.files:
+                    assert self.state.visible_file(part.file.root) == part.file
+                    assert self.store.whole[part.file.root] == self.county.content[part.file.root]
+        return found

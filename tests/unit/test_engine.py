@@ -1,0 +1,165 @@
+"""The engine's rules, without network or libtorrent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from content_sync.formats.hashtree import BLOCK
+from tests.unit.box_in_memory import MemoryBox
+from tests.unit.small_county import NOW, SmallCounty, identify
+
+
+@pytest.fixture
+def county(tmp_path: Path) -> SmallCounty:
+    made = SmallCounty(tmp_path / "county")
+    made.noise("一", 5 * BLOCK + 7, 100)
+    made.noise("二", 3 * BLOCK)
+    made.publish()
+    return made
+
+
+@pytest.fixture
+def box(tmp_path: Path, county: SmallCounty) -> MemoryBox:
+    return MemoryBox(tmp_path, county)
+
+
+def test_everything_comes_once_and_is_handed_on(box: MemoryBox) -> None:
+    engine = box.start()
+    box.settle()
+    assert engine.complete and box.shown() == {"一", "二"}
+    assert box.swarm is not None and set(box.swarm.moved.values()) == {1}
+    assert list(box.swarm.jobs.values()) == [True, True] and not box.store.arriving
+    assert box.state.problems() == []
+
+
+def test_a_restart_fetches_nothing_that_is_verified(box: MemoryBox) -> None:
+    assert box.swarm is not None
+    box.swarm.speed = 1
+    for _ in range(20):
+        engine = box.start()
+        for _ in range(2):
+            engine.step(box.clock.monotonic())
+            box.clock.go(1)
+    box.start()
+    box.settle()
+    assert box.shown() == {"一", "二"} and set(box.swarm.moved.values()) == {1}
+
+
+def test_a_block_that_came_wrong_is_found_and_fetched_again_alone(
+    box: MemoryBox, county: SmallCounty
+) -> None:
+    assert box.swarm is not None
+    file, _ = identify(county.lessons["一"]["资料 0.bin"])
+    box.swarm.spoil = {(file.root, 2)}
+    box.start()
+    for _ in range(100):
+        box.engine.step(box.clock.monotonic())  # type: ignore[union-attr]
+        box.clock.go(5)
+    assert box.shown() == {"一", "二"}
+    assert {place for place, count in box.swarm.moved.items() if count > 1} == {(file.root, 2)}
+
+
+def test_no_network_at_all_and_a_drop_in_any_order(tmp_path: Path, county: SmallCounty) -> None:
+    box = MemoryBox(tmp_path, county, swarm=False)
+    box.fetcher.up = False
+    box.start()
+    files = {path.name: path.read_bytes() for path in county.public.rglob("*") if path.is_file()}
+    files |= dict(county.content)
+    for number, data in enumerate(sorted(files.values(), key=lambda data: identify(data)[0].root)):
+        box.drops.put(f"drop/{number}", data)
+        box.engine.step(box.clock.monotonic())  # type: ignore[union-attr]
+        box.clock.go(1)
+    box.settle()
+    assert box.shown() == {"一", "二"}
+    assert [problem.code for problem in box.state.problems()] == ["E-NETWORK"]
+
+
+def test_a_drop_that_came_before_its_lesson_was_wanted(box: MemoryBox, county: SmallCounty) -> None:
+    county.noise("三", 4 * BLOCK)
+    box.start()
+    box.drops.put("drop/early", b"\0" * BLOCK * 3 + county.lessons["三"]["资料 0.bin"])
+    box.settle()
+    county.publish()
+    box.clock.go(400)
+    box.settle()
+    file, _ = identify(county.lessons["三"]["资料 0.bin"])
+    assert box.swarm is not None and "三" in box.shown()
+    assert not [place for place in box.swarm.moved if place[0] == file.root]
+
+
+def test_a_changed_lesson_shows_its_old_version_until_the_new_one_is_whole(
+    box: MemoryBox, county: SmallCounty
+) -> None:
+    box.start()
+    box.settle()
+    assert box.swarm is not None
+    old = box.state.lessons()[0]
+    box.swarm.speed = 0
+    county.noise("一", 6 * BLOCK, seed=1)
+    del county.lessons["二"]
+    county.publish(NOW + 1)
+    box.clock.go(400)
+    box.settle()
+    assert box.state.lessons()[0].present == old.present and len(box.state.lessons()) == 1
+    assert box.state.lessons()[0].state == "present" and not box.state.lessons()[0].complete
+    box.swarm.speed = 4
+    box.clock.go(5)
+    box.engine.step(box.clock.monotonic())  # type: ignore[union-attr]
+    box.settle()
+    assert box.state.lessons()[0].complete
+    assert set(box.store.whole) == {identify(data)[0].root for data in county.lessons["一"].values()} | {
+        root for root in box.state.referenced() if root in county.content
+    }
+
+
+def test_a_file_that_moved_to_another_lesson_is_not_fetched_again(
+    box: MemoryBox, county: SmallCounty
+) -> None:
+    box.start()
+    box.settle()
+    assert box.swarm is not None
+    county.lessons["新"] = {"换了名字.bin": county.lessons.pop("一")["资料 0.bin"]}
+    county.publish(NOW + 1)
+    box.clock.go(400)
+    box.settle()
+    assert box.shown() == {"新", "二"} and set(box.swarm.moved.values()) == {1}
+
+
+def test_a_full_disk_is_named_and_the_smaller_lesson_comes(tmp_path: Path, county: SmallCounty) -> None:
+    box = MemoryBox(tmp_path, county, space=4 * BLOCK)
+    box.start()
+    box.settle()
+    assert box.shown() == {"二"}
+    assert [problem.code for problem in box.state.problems()] == ["E-DISK-FULL"]
+    assert "空间不足" in box.state.lessons()[0].reason
+    box.store.space = 1 << 30
+    box.clock.go(400)
+    box.settle()
+    assert box.shown() == {"一", "二"} and box.state.problems() == []
+
+
+def test_a_lost_object_is_noticed_at_the_start_and_comes_again(box: MemoryBox, county: SmallCounty) -> None:
+    box.start()
+    box.settle()
+    file, _ = identify(county.lessons["一"]["资料 0.bin"])
+    del box.store.whole[file.root]
+    box.start()
+    assert box.shown() == {"二"}
+    box.settle()
+    assert box.shown() == {"一", "二"}
+
+
+def test_a_county_that_serves_other_bytes_than_it_signed(box: MemoryBox, county: SmallCounty) -> None:
+    box.start()
+    box.settle()
+    before = box.shown()
+    county.noise("三", BLOCK)
+    county.publish(NOW + 1)
+    for path in (county.public / "targets" / "collections").iterdir():
+        path.write_bytes(path.read_bytes().replace("三".encode(), "四".encode()))
+    box.clock.go(400)
+    box.settle()
+    assert box.shown() == before and len(box.state.lessons()) == 2
+    assert "E-TARGET" in {problem.code for problem in box.state.problems()}
