@@ -38,7 +38,9 @@ def file_url(root: str, path: str) -> str:
 
 
 def resource_json(resource: Resource) -> dict[str, Any]:
-    """A resource as the API shows it: `root` and `url` are those of the file that opens, `size` is of all its files."""
+    """A resource as the API shows it: `root` and `url` are those of the file that opens, `size` is of all
+    its files.
+    """
     main = resource.main
     return {
         "id": resource.id,
@@ -92,7 +94,7 @@ def _events(board: Board) -> list[Event]:
         if not isinstance(values, list) or len(values) > _MAX_EVENTS:
             raise ValueError
         return [_event(board, value) for value in values]
-    except (ValueError, TypeError, KeyError, RecursionError) as wrong:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as wrong:
         raise FormatError("events are not as formats.md 9 says") from wrong
 
 
@@ -105,7 +107,9 @@ def _event(board: Board, value: dict[str, Any]) -> Event:
         raise FormatError("lesson, resource, visit or type of an event is not right")
     lesson = board.reader.present_lesson(texts[0])
     kind = next((r.kind for r in lesson.resources if r.id == texts[1]), "other") if lesson else "other"
-    return Event(g.board, texts[0], texts[1], kind, texts[2], texts[3], value.get("at"), value.get("position"), "page")
+    return Event(
+        g.board, texts[0], texts[1], kind, texts[2], texts[3], value.get("at"), value.get("position"), "page"
+    )
 
 
 def _stream(lessons: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -42,7 +42,9 @@ class Records(Protocol):
 
 @dataclass(frozen=True)
 class Board:
-    """All that the pages stand on. `status` gives what `/api/v1/status` answers; `streams`: most long answers at once."""
+    """All that the pages stand on. `status` gives what `/api/v1/status` answers; `streams`: most long
+    answers at once.
+    """
 
     objects: Path
     reader: StateReader
@@ -63,7 +65,9 @@ def board_of(environ: Environ, cookie: str | None) -> str:
 
 
 def _origin(board: Board) -> str:
-    """The courseware's origin under the host name that the board used; empty when the Host header is nonsense."""
+    """The courseware's origin under the host name that the board used; empty when the Host header is
+    nonsense.
+    """
     host = request.environ.get("HTTP_HOST", "")
     if not _HOST.fullmatch(host):
         return ""
@@ -111,7 +115,7 @@ def _flask(board: Board) -> Flask:
     app.jinja_env.globals.update(
         subject=words.subject, known=words.known, title_class=words.title_class, minutes=words.minutes,
         size_text=words.size, unit_parts=words.unit_parts, kinds=words.KIND_WORDS, steps=words.STEP_WORDS,
-        file_type=media_type, languages=i18n.LANGUAGES,
+        file_type=media_type, plain_title=words.plain_title, languages=i18n.LANGUAGES,
     )  # fmt: skip
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages.blueprint(board))
@@ -121,7 +125,9 @@ def _flask(board: Board) -> Flask:
     def begin() -> None:
         g.icons = set()
         cookie = request.cookies.get(BOARD_COOKIE, "")
-        g.new_board = not _BOARD.fullmatch(cookie) and not request.path.startswith(("/api/", "/static/", "/healthz"))
+        g.new_board = not _BOARD.fullmatch(cookie) and not request.path.startswith(
+            ("/api/", "/static/", "/healthz")
+        )
         g.board = secrets.token_hex(8) if g.new_board else board_of(request.environ, cookie)
         g.courseware = _origin(board)
 
@@ -131,8 +137,8 @@ def _flask(board: Board) -> Flask:
         if request.path.startswith("/static/"):
             return response
         response.headers["Content-Security-Policy"] = (
-            "default-src 'self'; img-src 'self' data:; object-src 'self'; base-uri 'none'; form-action 'self';"
-            f" frame-ancestors 'none'; frame-src 'self' {g.get('courseware', '')}".rstrip()
+            "default-src 'self'; img-src 'self' data:; object-src 'self'; base-uri 'none'; form-action"
+            f" 'self'; frame-ancestors 'none'; frame-src 'self' {g.get('courseware', '')}".rstrip()
         )
         response.headers["X-UA-Compatible"] = "IE=edge"
         response.headers["Referrer-Policy"] = "same-origin"
@@ -177,8 +183,9 @@ def _fault(error: Exception) -> tuple[int, str, str]:
 
 
 def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
-    """The WSGI application for both ports; which one a request came by is what SERVER_PORT says (gunicorn sets it
-    from the listening socket, never from the request)."""
+    """The WSGI application for both ports; which one a request came by is what SERVER_PORT says (gunicorn
+    sets it from the listening socket, never from the request).
+    """
     flask = _flask(board)
 
     def refuse(environ: Environ, start: StartResponse, status: int) -> Iterable[bytes]:
@@ -207,6 +214,3 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
         return answer
 
     return application
-
-
-

@@ -1,12 +1,16 @@
-"""Keeps the catalogues of translated words in step: `python -m appliance.web.catalogue` (needs Babel, a test tool).
+"""Keeps the catalogues of translated words in step: `python -m appliance.web.catalogue` (needs Babel, a
+test tool).
 
-Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, and compiles the .mo beside it.
-Both are committed, so that a box needs no compiler of words. tests/unit/test_web_words.py fails when they are behind.
+Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, and
+compiles the .mo beside it.
+Both are committed, so that a box needs no compiler of words. tests/unit/test_web_words.py fails when they
+are behind.
 """
 
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -18,6 +22,15 @@ from appliance.web.i18n import LANGUAGES, LOCALE
 
 _HERE = Path(__file__).parent
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
+
+#: Lines that differ from day to day.
+_CHANGING = (
+    b'"POT-Creation-Date',
+    b'"PO-Revision-Date',
+    b'"Generated-By',
+    b'"Last-Translator',
+    b"#",
+)
 
 
 def marked() -> Catalog:
@@ -51,10 +64,11 @@ def refresh(language: str) -> tuple[bytes, bytes]:
     po, mo = io.BytesIO(), io.BytesIO()
     write_po(po, catalogue, width=0, no_location=True, omit_header=False, sort_output=True)
     head = b"".join(
-        line for line in po.getvalue().splitlines(keepends=True)
-        if not line.startswith((b'"POT-Creation-Date', b'"PO-Revision-Date', b'"Generated-By', b'"Last-Translator', b"#"))
-    )  # fmt: skip
-    write_mo(mo, read_po(io.BytesIO(head), locale=language))
+        line for line in po.getvalue().splitlines(keepends=True) if not line.startswith(_CHANGING)
+    )
+    compiled = read_po(io.BytesIO(head), locale=language)
+    compiled.creation_date = compiled.revision_date = datetime(2026, 1, 1, tzinfo=UTC)  # equal on every day
+    write_mo(mo, compiled)
     return head, mo.getvalue()
 
 

@@ -1,5 +1,6 @@
-"""The bytes of files: `/content/…` beside the pages, `/c/…` on the courseware's own port. Plain WSGI: nothing may
-wrap what goes to sendfile (findings.md "Serving")."""
+"""The bytes of files: `/content/…` beside the pages, `/c/…` on the courseware's own port. Plain WSGI:
+nothing may wrap what goes to sendfile (findings.md "Serving").
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 
 from content_sync.adapters.sending import Streams, send_range
 from content_sync.adapters.sqlite import StateReader
-from content_sync.errors import BusyError, LessonBoxError
+from content_sync.errors import BusyError, LessonBoxError, SetupError
 from content_sync.formats.hashtree import FileId
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,31 @@ _TYPES = {
     "zip": "application/zip",
 }  # fmt: skip
 #: What opens inside the page's origin without being able to run there; everything else is saved to disk.
-_SHOWN = ("video/", "audio/", "text/vtt", "text/plain", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp")
-_ROOT = re.compile(r"[0-9a-f]{64}")
-_COURSEWARE_CSP = (
-    "sandbox allow-scripts allow-forms allow-pointer-lock; default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:;"
-    " connect-src 'self' data: blob:; frame-src 'self'; object-src 'none'; base-uri 'self'; form-action 'none'"
+_SHOWN = (
+    "video/",
+    "audio/",
+    "text/vtt",
+    "text/plain",
+    "application/pdf",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
 )
+_ROOT = re.compile(r"[0-9a-f]{64}")
+_SANDBOX = "allow-scripts allow-forms allow-pointer-lock"
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,260}")
+
+
+def _courseware_policy(host: str) -> str:
+    """What courseware may do: run, in an origin of its own, with files of this port alone."""
+    # By name beside 'self': in a sandbox an old engine's 'self' is the sandbox's own origin, which is
+    # nowhere.
+    own = f"'self' http://{host}" if _HOST.fullmatch(host) else "'self'"
+    return (
+        f"sandbox {_SANDBOX}; default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; frame-src {own};"
+        f" object-src 'none'; base-uri {own}; form-action 'none'"
+    )
 
 
 def media_type(name: str) -> str:
@@ -102,11 +122,16 @@ class Content:
             ("Cache-Control", "no-cache"),
             ("X-Content-Type-Options", "nosniff"),
             ("Access-Control-Allow-Origin", "*"),
-            ("Content-Security-Policy", _COURSEWARE_CSP),
+            ("Content-Security-Policy", _courseware_policy(environ.get("HTTP_HOST", ""))),
             ("Referrer-Policy", "no-referrer"),
         ]
         return self._send(
-            environ, start, lambda: self._part(parts[2], parts[3], parts[4]), media_type(parts[4]), extra, short
+            environ,
+            start,
+            lambda: self._part(parts[2], parts[3], parts[4]),
+            media_type(parts[4]),
+            extra,
+            short,
         )
 
     def _part(self, lesson: str, resource: str, path: str) -> FileId | None:
@@ -133,13 +158,13 @@ class Content:
             path = self._objects / found.root[:2] / found.root
             stream: BinaryIO
             if found.length < SMALL:
-                stream = path.open("rb", buffering=0)  # type: ignore[assignment]
+                stream = path.open("rb", buffering=0)
             else:
                 stream, _ = self._streams.open(path)
             status, headers, body = send_range(
                 environ, stream, found.length, etag=found.root, content_type=kind, extra=extra
             )
-        except BusyError:
+        except (BusyError, SetupError):
             return refuse(environ, start, 503)
         except (LessonBoxError, OSError) as error:
             log.warning("%s: %s", environ["PATH_INFO"], error)

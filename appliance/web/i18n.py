@@ -39,7 +39,9 @@ def N_(text: str) -> str:
 
 
 def install(app: Flask, default: str) -> None:
-    """Choose the language of each request (`?lang=`, then the cookie, then `default`) and give it to templates."""
+    """Choose the language of each request (`?lang=`, then the cookie, then `default`) and give it to
+    templates.
+    """
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
 

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, abort, g, make_response, redirect, render
 from werkzeug.wrappers import Response as Answer
 
 from appliance.usage.recorder import Event
-from appliance.web import shelves
+from appliance.web import shelves, words
 from appliance.web.api import file_url
 from appliance.web.quiz import MAX_XML, Quiz, read_quiz
 from appliance.web.search import MAX_QUERY
@@ -73,8 +73,9 @@ class _Pages:
         return {collection.id: collection for collection in self.reader.collections()}
 
     def opened(self, lesson: str, resource: Resource, position: int | None = None) -> tuple[str, bool]:
-        """Record that the page was opened; the visit's id, and whether it is recorded. A link that carries the visit (the
-        next page, the next question) goes on with it instead."""
+        """Record that the page was opened; the visit's id, and whether it is recorded. A link that carries
+        the visit (the next page, the next question) goes on with it instead.
+        """
         carried = request.args.get("v", "")
         going_on = bool(_HEX16.fullmatch(carried))
         visit = carried if going_on else secrets.token_hex(8)
@@ -105,23 +106,35 @@ class _Pages:
         today = self.today()
         wished = request.args.get("grade", "")
         first = wished or request.cookies.get(GRADE_COOKIE, "")
-        grades = shelves.by_grade(collections.values(), shelves.season_volume(today.date() if today else None))
-        covers = shelves.covers(self.reader, [lesson for lesson, _ in _recent()], grades, first)
+        volume = shelves.season_volume(today.date() if today else None)
+        grades = shelves.by_grade(collections.values(), volume)
+        covers = shelves.covers(self.reader, [lesson for lesson, _ in _recent()], grades, first, volume)
         new = shelves.arrivals(self.reader, self.board.clock.wall())
         counts = {name: self.reader.count(state=name) for name in ("present", "arriving", "wanted")}
         response = make_response(
             render_template(
-                "home.html", today=today, covers=covers, collections=collections, grades=list(grades), new=new,
-                last=self.last_opened(collections), counts=counts, problems=self.reader.problems(),
-                shelf=shelves.subjects(collections.values()), subject_of=shelves.subject_of,
-                school=self.reader.meta("school_name") or "", shown=[cover.collection.grade for cover in covers],
+                "home.html",
+                today=today,
+                covers=covers,
+                collections=collections,
+                grades=list(grades),
+                new=new,
+                last=self.last_opened(collections),
+                counts=counts,
+                problems=self.reader.problems(),
+                shelf=shelves.subjects(collections.values()),
+                subject_of=shelves.subject_of,
+                school=self.reader.meta("school_name") or "",
+                shown=[cover.collection.grade for cover in covers],
             )
-        )  # fmt: skip
+        )
         if wished in grades:
             response.set_cookie(GRADE_COOKIE, wished, max_age=_YEAR, httponly=True, samesite="Lax")
         return response
 
-    def last_opened(self, collections: dict[str, CollectionRow]) -> tuple[CollectionRow, Lesson, Resource] | None:
+    def last_opened(
+        self, collections: dict[str, CollectionRow]
+    ) -> tuple[CollectionRow, Lesson, Resource] | None:
         for identity, resource_id in _recent():
             lesson = self.reader.present_lesson(identity)
             resource = next((r for r in lesson.resources if r.id == resource_id), None) if lesson else None
@@ -135,9 +148,9 @@ class _Pages:
             abort(404)
         if subject is not None and len(chosen) == 1:
             return redirect(url_for("pages.volume", collection=chosen[0].id))
-        groups: dict[str, list[CollectionRow]] = {}
-        for collection in chosen:
-            groups.setdefault(shelves.subject_of(collection), []).append(collection)
+        groups: dict[str, list[CollectionRow]] = {shelves.subject_of(c): [] for c in chosen}
+        for collection in sorted(chosen, key=lambda c: (words.grade_order(c.grade), c.position)):
+            groups[shelves.subject_of(collection)].append(collection)
         return make_response(render_template("browse.html", groups=groups, one=subject is not None))
 
     def volume(self, collection: str) -> str:
@@ -148,17 +161,26 @@ class _Pages:
         rows = self.reader.lessons(collection)
         units, opened = shelves.spreads(rows)
         siblings = [
-            c for c in found.values()
-            if (c.stage, c.subject, c.edition, c.grade) == (this.stage, this.subject, this.edition, this.grade)
+            c
+            for c in found.values()
+            if (c.stage, c.subject, c.edition, c.grade)
+            == (this.stage, this.subject, this.edition, this.grade)
             and c.id != this.id
-        ]  # fmt: skip
+        ]
         lessons = {row.id: self.reader.present_lesson(row.id) for row in rows if row.present}
         new = {row.id for row in shelves.arrivals(self.reader, self.board.clock.wall())}
         last = next((lesson for lesson, _ in _recent() if lesson in lessons), None)
         return render_template(
-            "volume.html", this=this, units=units, spreads=opened, siblings=siblings, lessons=lessons, new=new,
-            last=last, subject_id=shelves.subject_of(this),
-        )  # fmt: skip
+            "volume.html",
+            this=this,
+            units=units,
+            spreads=opened,
+            siblings=siblings,
+            lessons=lessons,
+            new=new,
+            last=last,
+            subject_id=shelves.subject_of(this),
+        )
 
     def _lesson(self, identity: str) -> tuple[dict[str, Any], Lesson | None]:
         row = self.reader.lesson(identity)
@@ -189,7 +211,13 @@ class _Pages:
             return self._quiz(values, found, this)
         pages = this.with_role("page")
         page = _page_number("page", len(pages))
-        values |= {"pages": pages, "page": page, "of": len(pages), "thumbs": _around(pages, page)}
+        values |= {
+            "zoom": request.args.get("z") == "1",
+            "pages": pages,
+            "page": page,
+            "of": len(pages),
+            "thumbs": _around(pages, page),
+        }
         if view == "frame":
             if not g.courseware:
                 abort(400)
@@ -217,9 +245,13 @@ class _Pages:
         else:
             urls = {entry.path: file_url(entry.file.root, entry.path) for entry in this.files}
             values |= {
-                "quiz": quiz, "number": number, "item": quiz.items[number - 1], "urls": urls,
-                "shown": request.args.get("a") == "1", "pick": request.args.get("pick", "")[:8],
-            }  # fmt: skip
+                "quiz": quiz,
+                "number": number,
+                "item": quiz.items[number - 1],
+                "urls": urls,
+                "shown": request.args.get("a") == "1",
+                "pick": request.args.get("pick", "")[:8],
+            }
             response = make_response(render_template("quiz.html", **values))
         _remember(response, lesson.id, this.id)
         return response
@@ -231,7 +263,9 @@ class _Pages:
         if this is None or quiz is None:
             abort(404)
         urls = {entry.path: file_url(entry.file.root, entry.path) for entry in this.files}
-        return render_template("paper.html", this=this, quiz=quiz, urls=urls, key="key" in request.args, **values)
+        return render_template(
+            "paper.html", this=this, quiz=quiz, urls=urls, key="key" in request.args, **values
+        )
 
     def search(self) -> str:
         query = request.args.get("q", "").strip()[:MAX_QUERY]
@@ -242,8 +276,12 @@ class _Pages:
             found = self.board.index.find(query, grade, kind, (page - 1) * _PER_PAGE, _PER_PAGE)
         except LessonBoxError as error:
             log.error("search: %s", error)
-            return render_template("search.html", found=None, hits=[], best=None, **(values | {"broken": True}))
-        return render_template("search.html", found=found, more=found.total > page * _PER_PAGE, **values, **self._hits(found.ids))
+            return render_template(
+                "search.html", found=None, hits=[], best=None, **(values | {"broken": True})
+            )
+        return render_template(
+            "search.html", found=found, more=found.total > page * _PER_PAGE, **values, **self._hits(found.ids)
+        )
 
     def _hits(self, ids: tuple[str, ...]) -> dict[str, Any]:
         collections = self.collections()
@@ -286,9 +324,16 @@ def blueprint(board: Board) -> Blueprint:
     """The routes."""
     routes, pages = Blueprint("pages", __name__), _Pages(board)
     for rule, name in (
-        ("/", "home"), ("/browse", "browse"), ("/subject/<subject>", "browse"), ("/volume/<collection>", "volume"),
-        ("/lesson/<lesson>", "lesson"), ("/lesson/<lesson>/<resource>", "resource"),
-        ("/lesson/<lesson>/<resource>/print", "paper"), ("/search", "search"), ("/new", "new"), ("/status", "status"),
-    ):  # fmt: skip
+        ("/", "home"),
+        ("/browse", "browse"),
+        ("/subject/<subject>", "browse"),
+        ("/volume/<collection>", "volume"),
+        ("/lesson/<lesson>", "lesson"),
+        ("/lesson/<lesson>/<resource>", "resource"),
+        ("/lesson/<lesson>/<resource>/print", "paper"),
+        ("/search", "search"),
+        ("/new", "new"),
+        ("/status", "status"),
+    ):
         routes.add_url_rule(rule, name, getattr(pages, name))
     return routes

@@ -1,13 +1,16 @@
 """Reads quizzes: the part of 1EdTech QTI 3.0 that a class does together at the board.
 
-An `qti-assessment-test` names its items by `qti-assessment-item-ref href`, in order. Items: choice (one, several, true or
-false), text entry (one gap or more), order, match, and anything else as an open question with its text. Markup is reduced
+An `qti-assessment-test` names its items by `qti-assessment-item-ref href`, in order. Items: choice (one,
+several, true or
+false), text entry (one gap or more), order, match, and anything else as an open question with its text.
+Markup is reduced
 to text, pictures and line ends: nothing of the file reaches the page as HTML.
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -21,19 +24,27 @@ from content_sync.errors import FormatError
 MAX_XML = 1 << 20
 MAX_ITEMS = 200
 _MAX_TEXT = 20_000
+_SPACES = re.compile(r"[ \t\r\n]+")
+#: Where the answer is written in: brackets with nothing between.
+_BRACKETS = re.compile(r"(（[ \u3000\u2003]*）|\([ \u3000\u2003]{2,}\))")
 _BLOCKS = {"p", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "table", "tr", "blockquote", "qti-prompt"}
 
 
 @dataclass
 class Text:
-    """A run of text with pictures: pieces in order, each (`text`|`picture`|`gap`|`break`, value)."""
+    """A run of text with pictures: pieces in order, each (`text`|`picture`|`gap`|`blank`|`break`, value).
+    `blank`: where a chosen letter is written, `gap`: where words are.
+    """
 
     pieces: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def plain(self) -> str:
         """Without pictures, on one line."""
-        return "".join({"text": value, "gap": "（　　）"}.get(kind, " ") for kind, value in self.pieces).strip()
+        return "".join(
+            {"text": value, "gap": "（　　）", "blank": "（　　）"}.get(kind, " ")
+            for kind, value in self.pieces
+        ).strip()
 
     def __bool__(self) -> bool:
         return any(kind != "break" for kind, _ in self.pieces)
@@ -50,7 +61,9 @@ class Option:
 
 @dataclass
 class Item:
-    """One question. `kind`: `choice`, `multiple`, `fill`, `order`, `match`, `open`. `answer` is the solution in words."""
+    """One question. `kind`: `choice`, `multiple`, `fill`, `order`, `match`, `open`. `answer` is the
+    solution in words.
+    """
 
     kind: str
     stem: Text
@@ -108,8 +121,10 @@ def _text(element: Element, base: str, skip: tuple[str, ...] = ()) -> Text:
 
     def add(kind: str, value: str) -> None:
         if kind == "text":
-            value = " ".join(value.split()) if value.strip() else (" " if value else "")
-            if not value or (value == " " and (not made.pieces or made.pieces[-1][0] == "break")):
+            value = _SPACES.sub(" ", value)  # an ideographic space is meant, a line end in the file is not
+            if not made.pieces or made.pieces[-1][0] == "break":
+                value = value.lstrip(" ")
+            if not value:
                 return
         if kind == "break" and (not made.pieces or made.pieces[-1][0] == "break"):
             return
@@ -139,15 +154,22 @@ def _text(element: Element, base: str, skip: tuple[str, ...] = ()) -> Text:
             add("text", child.tail or "")
 
     walk(element, 0)
-    while made.pieces and made.pieces[-1] in (("break", ""), ("text", " ")):
+    while made.pieces and (made.pieces[-1][0] == "break" or not made.pieces[-1][1].strip(" ")):
+        if made.pieces[-1][0] == "gap":
+            break
         made.pieces.pop()
     return made
 
 
 _CHOICES = (
-    "qti-choice-interaction", "qti-order-interaction", "qti-match-interaction", "qti-extended-text-interaction",
-    "qti-inline-choice-interaction", "qti-associate-interaction", "qti-gap-match-interaction",
-)  # fmt: skip
+    "qti-choice-interaction",
+    "qti-order-interaction",
+    "qti-match-interaction",
+    "qti-extended-text-interaction",
+    "qti-inline-choice-interaction",
+    "qti-associate-interaction",
+    "qti-gap-match-interaction",
+)
 
 
 def _why(root: Element, base: str) -> Text:
@@ -201,7 +223,18 @@ def _item(root: Element, base: str) -> Item:
     options = [Option(letters[key], text, key in solution) for key, text in named.items()]
     several = len(solution) > 1 or _get(asked, "max-choices") not in ("1", "")
     answer = "".join(option.letter for option in options if option.right)
+    _open_brackets(stem)
     return Item("multiple" if several else "choice", stem, options, answer, why)
+
+
+def _open_brackets(stem: Text) -> None:
+    """Make each empty pair of brackets a place for the answer."""
+    stem.pieces = [
+        ("blank", "") if kind == "text" and _BRACKETS.fullmatch(part) else (kind, part)
+        for kind, value in stem.pieces
+        for part in (_BRACKETS.split(value) if kind == "text" else [value])
+        if part or kind != "text"
+    ]
 
 
 def _match(asked: Element, stem: Text, solution: list[str], base: str, why: Text) -> Item:

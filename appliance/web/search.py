@@ -1,8 +1,10 @@
-"""Finding lessons by any part of their words: SQLite FTS5 over single characters and pairs (findings.md "Chinese
-search"). search.db is built from state.db and may be deleted at any time.
+"""Finding lessons by any part of their words: SQLite FTS5 over single characters and pairs (findings.md
+"Chinese search"). search.db is built from state.db and may be deleted at any time.
 
-Text is normalised (NFKC, case folded, everything but letters, digits and marks is a gap). A query's words are ANDed;
-each must stand somewhere in the lesson's text. The index gives candidates in display order, the stored text decides.
+Text is normalised (NFKC, case folded, everything but letters, digits and marks is a gap). A query's words
+are ANDed;
+each must stand somewhere in the lesson's text. The index gives candidates in display order, the stored text
+decides.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.web.words import grade_order
 from content_sync.adapters.files import storage_errors, sync_folder
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import LessonBoxError, StorageError
@@ -29,7 +32,7 @@ log = logging.getLogger(__name__)
 SCHEMA = 1
 MAX_QUERY = 64
 _MAX_WORDS = 8
-_RUNS = re.compile(r"[a-z0-9]+|[^a-z0-9 ]+")
+_RUNS = re.compile(r"[a-z0-9]+|[^a-z0-9\s]+")
 #: A search.db is built again at most so that building takes a tenth of the time.
 _REST = 9
 _POLL = 2.0
@@ -47,7 +50,9 @@ def _code(text: str) -> str:
 
 
 def index_tokens(text: str) -> set[str]:
-    """What a normalised text is found by: every character and pair of it, every tail of a Latin or digit run."""
+    """What a normalised text is found by: every character and pair of it, every tail of a Latin or digit
+    run.
+    """
     tokens: set[str] = set()
     for run in _RUNS.findall(text):
         if run[0].isascii():
@@ -72,7 +77,9 @@ def query_tokens(words: Iterable[str], prefix: str = "") -> list[str]:
 
 
 def lesson_text(collection: CollectionRow, row: LessonRow, lesson: Lesson | None) -> tuple[str, str]:
-    """Normalised title, and normalised text of all that a lesson is found by (fields parted by a line end)."""
+    """Normalised title, and normalised text of all that a lesson is found by (fields parted by a line
+    end).
+    """
     fields = [
         row.title,
         row.unit,
@@ -87,8 +94,9 @@ def lesson_text(collection: CollectionRow, row: LessonRow, lesson: Lesson | None
 
 
 def build(path: Path, rows: Iterable[tuple[str, str, str, str, str]], generation: int) -> None:
-    """Write search.db anew and put it in place in one step. `rows`: lesson id, grade, kinds (space-separated), title and text
-    (normalised), in display order. Raises StorageError, DiskFullError."""
+    """Write search.db anew and put it in place in one step. `rows`: lesson id, grade, kinds
+    (space-separated), title and text (normalised), in display order. Raises StorageError, DiskFullError.
+    """
     fresh = path.with_name(path.name + ".new")
     with storage_errors(path.name):
         fresh.unlink(missing_ok=True)
@@ -97,8 +105,10 @@ def build(path: Path, rows: Iterable[tuple[str, str, str, str, str]], generation
             try:
                 connection.executescript(
                     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                    "CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, grade TEXT, kinds TEXT, title TEXT, text TEXT);"
-                    "CREATE VIRTUAL TABLE word USING fts5 (tokens, content='', detail=none, columnsize=0, tokenize='ascii');"
+                    "CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, grade TEXT, kinds TEXT,"
+                    " title TEXT, text TEXT);"
+                    "CREATE VIRTUAL TABLE word USING fts5 (tokens, content='', detail=none, columnsize=0,"
+                    " tokenize='ascii');"
                     f"CREATE TABLE meta (generation INTEGER); PRAGMA user_version = {SCHEMA}; BEGIN;"
                 )
                 connection.execute("INSERT INTO meta VALUES (?)", (generation,))
@@ -128,7 +138,9 @@ def build(path: Path, rows: Iterable[tuple[str, str, str, str, str]], generation
 
 @dataclass(frozen=True)
 class Found:
-    """Lessons found: ids in display order (`limit` of them from `offset`), and how many lie under each grade and kind."""
+    """Lessons found: ids in display order (`limit` of them from `offset`), and how many lie under each
+    grade and kind.
+    """
 
     ids: tuple[str, ...]
     total: int
@@ -159,7 +171,9 @@ class Index:
         return connection
 
     def generation(self) -> int | None:
-        """The generation of state.db that it was built from; None when there is none that this program reads."""
+        """The generation of state.db that it was built from; None when there is none that this program
+        reads.
+        """
         try:
             connection = self._connection()
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
@@ -169,8 +183,9 @@ class Index:
             return None
 
     def find(self, query: str, grade: str = "", kind: str = "", offset: int = 0, limit: int = 20) -> Found:
-        """Lessons whose text holds every word of `query`: title matches first, then display order. An empty query
-        finds nothing. Raises StorageError when there is no index."""
+        """Lessons whose text holds every word of `query`: title matches first, then display order. An empty
+        query finds nothing. Raises StorageError when there is no index.
+        """
         words = normalise(query[:MAX_QUERY]).split()[:_MAX_WORDS]
         ids: list[str] = []
         grades: dict[str, int] = {}
@@ -187,15 +202,19 @@ class Index:
                 total += 1
                 if offset < total <= offset + limit:
                     ids.append(identity)
-        return Found(tuple(ids), total, grades, kinds)
+        grades = {name: grades[name] for name in sorted(grades, key=grade_order)}
+        return Found(tuple(ids), total, grades, {name: kinds[name] for name in KINDS if name in kinds})
 
     def _matches(self, words: list[str]) -> Iterator[tuple[str, str, list[str]]]:
         seen: set[int] = set()
         try:
             for prefix, field in (("t", 4), ("", 5)):
-                terms = " AND ".join(f'"{t[:-1]}"*' if t[-1] == "*" else t for t in query_tokens(words, prefix))
+                terms = " AND ".join(
+                    f'"{t[:-1]}"*' if t[-1] == "*" else t for t in query_tokens(words, prefix)
+                )
                 for row in self._connection().execute(
-                    "SELECT lesson.* FROM word JOIN lesson ON number = word.rowid WHERE word MATCH ? ORDER BY word.rowid",
+                    "SELECT lesson.* FROM word JOIN lesson ON number = word.rowid WHERE word MATCH ?"
+                    " ORDER BY word.rowid",
                     (terms,),
                 ):
                     if row[0] not in seen and all(word in row[field] for word in words):

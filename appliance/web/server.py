@@ -1,6 +1,8 @@
-"""gunicorn around the board: one process of many threads, two ports, and no patience with clients that stand still.
+"""gunicorn around the board: one process of many threads, two ports, and no patience with clients that
+stand still.
 
-findings.md "Serving" says why: gthread, sendfile, a time-out on every socket, no recycling of the only worker.
+findings.md "Serving" says why: gthread, sendfile, a time-out on every socket, no recycling of the only
+worker.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ _KEPT_ALIVE = 2000
 
 @dataclass(frozen=True)
 class Serving:
-    """How the board is served. `patience`: seconds without a byte moved until a client is dropped."""
+    """How the board is served. `patience`: seconds without a byte moved after which a client is dropped."""
 
     threads: int = 200
     patience: int = 10
@@ -91,13 +92,14 @@ class _Socket(socket.socket):
         return sent
 
 
-class _Connection(TConn):
+class _Connection(TConn):  # type: ignore[misc]
     def close(self, graceful: bool = False) -> None:
-        # gunicorn lingers up to 2 s here, in the thread that accepts: _Worker.handle did it already, in its own.
+        # gunicorn lingers up to 2 s here, in the thread that accepts: _Worker.handle did it already, in its
+        # own.
         super().close()
 
 
-class _Worker(ThreadWorker):
+class _Worker(ThreadWorker):  # type: ignore[misc]
     """gthread whose sockets time out, whoever reads or writes them."""
 
     patience = 10
@@ -111,9 +113,11 @@ class _Worker(ThreadWorker):
                 return
             raise
         client = _Socket(fileno=accepted.detach())
-        limit = struct.pack("ll", self.patience, 0)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        # A call that sent something before it stalled returns that at its time-out, and only the next one
+        # fails: so sending has half the patience, twice.
+        for option, seconds in ((socket.SO_SNDTIMEO, self.patience / 2), (socket.SO_RCVTIMEO, self.patience)):
+            limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+            client.setsockopt(socket.SOL_SOCKET, option, limit)
         self.nr_conns += 1
         self.enqueue_req(_Connection(self.cfg, client, address, listener.getsockname()))
 
@@ -125,12 +129,8 @@ class _Worker(ThreadWorker):
             close_graceful(conn.sock)
         return again
 
-    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
-        """Park or forget the connection (main thread)."""
-        super().finish_request(conn, fs)
 
-
-class _Log(Logger):
+class _Log(Logger):  # type: ignore[misc]
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """A client that stood still is no error of ours: no traceback for it."""
         if isinstance(sys.exc_info()[1], BlockingIOError | TimeoutError):
@@ -139,7 +139,7 @@ class _Log(Logger):
             super().exception(msg, *args, **kwargs)
 
 
-class _Application(BaseApplication):
+class _Application(BaseApplication):  # type: ignore[misc]
     def __init__(self, load: Callable[[], WSGI], options: dict[str, Any]) -> None:
         self._load, self._options = load, options
         super().__init__()

@@ -12,7 +12,8 @@ from content_sync.formats.lesson import STEPS, Lesson, Resource
 from content_sync.ports import CollectionRow, LessonRow
 
 COVERS = 3
-#: A side of an opened book holds so many lines of a board (look.md, spread); a unit's heading takes 1.6 of them.
+#: A side of an opened book holds so many lines of a board (look.md, spread); a unit's heading takes 1.6 of
+#: them.
 _SIDE = 12.0
 _HEADING = 1.6
 _NEW_DAYS = 7
@@ -60,18 +61,28 @@ def season_volume(day: datetime.date | None) -> str:
 def by_grade(collections: Iterable[CollectionRow], volume: str) -> dict[str, list[CollectionRow]]:
     """Collections that hold a lesson, by grade in order; this season's volumes first."""
     grades: dict[str, list[CollectionRow]] = {}
-    for collection in sorted(collections, key=lambda c: (words.grade_order(c.grade), c.volume != volume, c.position)):
+    for collection in sorted(
+        collections, key=lambda c: (words.grade_order(c.grade), c.volume != volume, c.position)
+    ):
         if collection.present:
             grades.setdefault(collection.grade, []).append(collection)
     return grades
 
 
 def covers(
-    reader: StateReader, recent: Sequence[str], grades: dict[str, list[CollectionRow]], first: str
+    reader: StateReader,
+    recent: Sequence[str],
+    grades: dict[str, list[CollectionRow]],
+    first: str,
+    volume: str,
 ) -> list[Cover]:
-    """At most COVERS lessons to start with: one a grade (grade `first`, then those this board had open, then the
-    others in order), and with fewer grades another subject of the same. In a collection that this board had open
-    it is the lesson it had open last, else the first one that is here."""
+    """At most COVERS lessons to start with: one a grade (grade `first`, then those this board had open,
+    then the others in order), and with fewer grades more subjects of the same, this season's `volume`
+    before others.
+
+    In a collection that this board had open it is the lesson it had open last, else the first one that is
+    here.
+    """
     opened: dict[str, str] = {}
     for identity in recent:
         row = reader.lesson(identity)
@@ -79,17 +90,13 @@ def covers(
             opened.setdefault(row.collection, row.id)
     order = {collection: n for n, collection in enumerate(opened)}
 
-    def rank(collection: CollectionRow) -> int:
-        return order.get(collection.id, len(order))
+    def rank(collection: CollectionRow) -> tuple[int, bool]:
+        return order.get(collection.id, len(order)), collection.volume != volume
 
     chosen = sorted(grades, key=lambda g: (g != first, min(map(rank, grades[g]))))[:COVERS]
-    queues = {grade: sorted(grades[grade], key=rank) for grade in sorted(chosen, key=words.grade_order)}
-    picked: list[CollectionRow] = []
-    while len(picked) < COVERS and any(queues.values()):
-        for queue in queues.values():
-            if queue and len(picked) < COVERS:
-                picked.append(queue.pop(0))
-    picked.sort(key=lambda c: words.grade_order(c.grade))
+    picked = [min(grades[grade], key=rank) for grade in chosen]
+    others = sorted((c for grade in chosen for c in grades[grade] if c not in picked), key=rank)
+    picked = sorted([*picked, *others][:COVERS], key=lambda c: words.grade_order(c.grade))
     return [cover for c in picked if (cover := _cover(reader, c, opened.get(c.id), grades[c.grade], picked))]
 
 
@@ -129,7 +136,11 @@ def subject_of(collection: CollectionRow) -> str:
 
 def arrivals(reader: StateReader, now: float) -> list[LessonRow]:
     """Lessons that came in the last days, newest first."""
-    rows = [row for row in reader.lessons(state="present") if row.arrived and row.arrived > now - _NEW_DAYS * 86400]
+    rows = [
+        row
+        for row in reader.lessons(state="present")
+        if row.arrived and row.arrived > now - _NEW_DAYS * 86400
+    ]
     return sorted(rows, key=lambda row: -(row.arrived or 0))
 
 

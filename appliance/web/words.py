@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 from appliance.web.i18n import N_, gettext
+from content_sync.formats.lesson import Lesson, Resource
 
 #: subject -> (colour and ruling of look.md, short name)
 _SUBJECTS = {
@@ -42,13 +43,16 @@ KIND_WORDS = {
     "other": (N_("资料"), "doc"),
 }
 STEP_WORDS = {"look": N_("看"), "read": N_("读"), "write": N_("写"), "practise": N_("练"), "teach": N_("教")}
-_KNOWN = (
+#: Words of the library that everybody uses: translated by `known`.
+KNOWN = (
     N_("小学"), N_("初中"), N_("高中"), N_("上册"), N_("下册"), N_("全一册"), N_("统编版"), N_("人教版"),
-    N_("一年级"), N_("二年级"), N_("三年级"), N_("四年级"), N_("五年级"), N_("六年级"), N_("七年级"), N_("八年级"),
-    N_("九年级"), N_("高一"), N_("高二"), N_("高三"),
+    N_("一年级"), N_("二年级"), N_("三年级"), N_("四年级"), N_("五年级"), N_("六年级"),
+    N_("七年级"), N_("八年级"), N_("九年级"), N_("高一"), N_("高二"), N_("高三"),
 )  # fmt: skip
 _GRADES = "一二三四五六七八九"
-_UNIT = re.compile(r"(第[一二三四五六七八九十百\d]+(?:单元|章|课|组)|Unit\s+\d+|Module\s+\d+)\s*[:：]?\s*(.*)", re.IGNORECASE)
+_UNIT = re.compile(
+    r"(第[一二三四五六七八九十百\d]+(?:单元|章|课|组)|Unit\s+\d+|Module\s+\d+)\s*[:：]?\s*(.*)", re.IGNORECASE
+)
 _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]+")
 
 
@@ -69,14 +73,18 @@ def subject(name: str) -> Subject:
 
 def known(text: str) -> str:
     """A stage, grade, volume or edition in the page's language, if it is one that everybody uses."""
-    return gettext(text) if text else ""
+    return gettext(text) if text in KNOWN else text
 
 
 def grade_order(grade: str) -> tuple[int, str]:
     """Sort key: 一年级 before 十年级, what is no grade last."""
     if grade and grade[0] in _GRADES:
         return _GRADES.index(grade[0]) + 1, grade
-    return (10 + "一二三".index(grade[1]), grade) if grade[:1] == "高" and grade[1:2] in "一二三" and grade[1:] else (99, grade)
+    return (
+        (10 + "一二三".index(grade[1]), grade)
+        if grade[:1] == "高" and grade[1:2] in "一二三" and grade[1:]
+        else (99, grade)
+    )
 
 
 def unit_parts(unit: str) -> tuple[str, str]:
@@ -100,6 +108,14 @@ def title_class(title: str, code: str) -> str:
     return f"rule-{code}{' wide' if width > 5.6 else ''}{' lines' if code == 'df' else ''}{latin}"
 
 
+def plain_title(resource: Resource, lesson: Lesson) -> bool:
+    """Whether a resource's title says nothing that the lesson and its other resources don't: its kind says
+    more.
+    """
+    alike = sum(other.title == resource.title for other in lesson.resources)
+    return alike > 1 or resource.title == lesson.title
+
+
 def minutes(seconds: int | None) -> str:
     """A playing time for people, `` when it is not known."""
     if not seconds:
@@ -117,7 +133,3 @@ def size(number: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError
-
-
-#: Marked above for the catalogue; named so that nobody thinks them unused.
-ALL_KNOWN = _KNOWN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,12 @@ import pytest
 BOARD = {"width": 1920, "height": 1080}
 LAPTOP = {"width": 1366, "height": 768}
 PHONE = {"width": 390, "height": 844}
-ARGS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage", "--mute-audio"]
+ARGS = [
+    "--no-sandbox",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+]
 
 
 def launch(playwright: Any, *more: str) -> Any:
@@ -19,7 +25,9 @@ def launch(playwright: Any, *more: str) -> Any:
 
 
 class Tab:
-    """A page in a context of its own, with every console error, failed request and uncaught exception that it met."""
+    """A page in a context of its own, with every console error, failed request and uncaught exception that
+    it met.
+    """
 
     def __init__(self, browser: Any, **context: Any) -> None:
         self.context = browser.new_context(**{"viewport": BOARD, "locale": "zh-CN", **context})
@@ -28,6 +36,16 @@ class Tab:
         self.errors: list[str] = []
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def until(self, expression: str, seconds: float = 60) -> None:
+        """Wait until a JavaScript expression is true.
+
+        playwright's wait_for_function needs eval in the page; the board's content security policy forbids it.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"not within {seconds} s: {expression}"
+            time.sleep(0.05)
 
     def close(self) -> None:
         """Close the context."""

@@ -100,7 +100,7 @@
     var at = doc.getElementById('at'), all = doc.getElementById('all'), track = doc.getElementById('track');
     var ran = doc.getElementById('ran'), head = doc.getElementById('head');
     var rates = [1, 1.25, 1.5, 0.75], rate = 0, html = doc.documentElement, tries = 0;
-    if (media.nodeName === 'VIDEO') { media.removeAttribute('controls'); }
+    media.removeAttribute('controls');
     function show() {
       var share = media.duration ? 100 * media.currentTime / media.duration : 0;
       at.innerHTML = clock(media.currentTime);
@@ -195,7 +195,7 @@
       http = query = new XMLHttpRequest();
       http.open('GET', link.href, true);
       http.onload = function () {
-        var made, names = ['at', 'film', 'sheet', 'prev', 'next'];
+        var made, names = ['at', 'film', 'sheet', 'prev', 'next', 'zoom'];
         if (http !== query) { return; }
         made = new DOMParser().parseFromString(http.responseText, 'text/html');
         if (http.status !== 200 || !made.getElementById('page')) { location.href = link.href; return; }
