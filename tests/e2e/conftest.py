@@ -1,4 +1,4 @@
-"""A folder per test with a county and a box in it, ended whatever happens."""
+"""Counties and boxes below the test's folder, and a browser; ended whatever happens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.browser import chromium, open_tab
 from tests.e2e.programs import Box, County
+
+__all__ = ["chromium", "make_box", "make_county", "open_tab"]
 
 
 @pytest.fixture
@@ -22,6 +25,7 @@ def make_county(tmp_path: Path) -> Iterator[Callable[[], County]]:
     yield make
     for county in made:
         county.close()
+        print(county.words())
 
 
 @pytest.fixture
@@ -38,3 +42,4 @@ def make_box(tmp_path: Path) -> Iterator[Callable[..., Box]]:
     yield make
     for box in made:
         box.close()
+        print(box.words())

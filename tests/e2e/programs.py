@@ -106,11 +106,11 @@ class Program:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
-    def kill(self) -> None:
-        """kill -9 of the program and all that it started; returns when it is gone."""
+    def kill(self, alone: bool = False) -> None:
+        """kill -9 of the program and all that it started, or of its first process `alone`."""
         assert self._process is not None
         try:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            (os.kill if alone else os.killpg)(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
         self._process.wait(30)
@@ -178,6 +178,10 @@ class County:
         result: dict[str, Any] = json.loads(self.command(*command))
         return result
 
+    def words(self) -> str:
+        """What the server has said last."""
+        return self.server.words() if self.server is not None else ""
+
     def close(self) -> None:
         """End the server."""
         if self.server is not None and self.server.running:
@@ -207,7 +211,7 @@ class Box:
     def start(self, *names: str) -> None:
         """Start some of web, sync, agent (as units do) or `run` (all in one)."""
         for name in names:
-            listen = [] if name in ("sync", "agent") else ["--listen", f"{self.place.address}:{self.port}"]
+            listen = [] if name == "sync" else ["--listen", f"{self.place.address}:{self.port}"]
             command = ["appliance", name, "--data", str(self.data), *listen]
             self.programs[name] = Program(self.place, command, self._folder / f"{name}.log")
 
@@ -224,6 +228,10 @@ class Box:
         """Whether so many lessons are present and nothing is wanted any more."""
         counts = self.status()["lessons"]
         return bool(counts["present"] == lessons and not counts["arriving"] and not counts["wanted"])
+
+    def words(self) -> str:
+        """What the programs have said last."""
+        return "\n".join(f"{name}:\n{program.words()}" for name, program in self.programs.items())
 
     def close(self) -> None:
         """End the programs."""

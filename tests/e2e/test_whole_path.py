@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.e2e import library
+from tests.e2e.browser import Tab
 from tests.e2e.programs import Box, County, wait_until
 
-CHROMIUM = ("--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage", "--mute-audio")
 PLAYED = 8  # seconds of the video that the board plays at least
 
 
@@ -30,16 +29,13 @@ def play(page: Page, url: str) -> None:
     assert page.evaluate("v.error") is None
 
 
-def sessions(county: County) -> list[dict[str, Any]]:
-    """What the county's statistics say of each board and lesson."""
-    found: list[dict[str, Any]] = county.stats()["lessons"]
-    return found
-
-
 @pytest.mark.browser
 @pytest.mark.needs("ffmpeg")
 def test_from_the_folder_to_the_board_and_back(
-    tmp_path: Path, make_county: Callable[[], County], make_box: Callable[..., Box]
+    tmp_path: Path,
+    make_county: Callable[[], County],
+    make_box: Callable[..., Box],
+    open_tab: Callable[[], Tab],
 ) -> None:
     library.two_lessons(tmp_path / "tree")
     county = make_county()
@@ -50,16 +46,17 @@ def test_from_the_folder_to_the_board_and_back(
     box.start("run")
     box.wait_ready()
     wait_until(lambda: box.complete(2), "both lessons are on the box")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
-        context = browser.new_context(viewport={"width": 1920, "height": 1080}, locale="zh-CN")
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        failures: list[str] = []
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        play(page, box.url)
-        board = next(cookie["value"] for cookie in context.cookies() if cookie["name"] == "board")
-        page.goto(box.url)  # leaving the page closes the visit
-        browser.close()
-    assert not failures
-    wait_until(lambda: sessions(county), "the county's statistics show the use", 180)
+    tab = open_tab()
+    play(tab.page, box.url)
+    board = next(cookie["value"] for cookie in tab.context.cookies() if cookie["name"] == "board")
+    tab.page.goto(box.url)  # leaving the page closes the visit
+    assert not tab.errors
+    tab.close()
+    wait_until(lambda: county.stats()["rows"], "the county's statistics show the use", 180)
+    stats = county.stats()
+    [row] = stats["rows"]
+    assert (row["school_code"], row["board"]) == ("000", board)
+    assert (row["title"], row["kind"], row["sessions"]) == ("古诗三首", "video", 1)
+    assert PLAYED <= row["seconds"] < 300
+    assert stats["total"]["schools_using"] == 1
+    wait_until(lambda: box.status()["outbox"]["unacknowledged"] == 0, "the acknowledgement came down", 120)

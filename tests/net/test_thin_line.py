@@ -13,7 +13,7 @@ from tests.e2e import library
 from tests.e2e.programs import Box, County, wait_until
 from tests.net.rig import BOXES, Rig
 
-LESSON = 10_000_000
+LESSON = 12_000_000
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,7 @@ RULES = (
     Rule("county*", never=("appliance", "content_sync.testing")),
 )
 # One module in the whole wheel knows the library.
+BROUGHT_BY_FLASK = {"werkzeug", "jinja2", "markupsafe"}
 ONCE = ("libtorrent", "watchdog", "requests")
 # Programs: they loop, wait for signals and end. Everything else is called and returns.
 PROGRAMS = (
@@ -76,11 +78,18 @@ PROGRAMS = (
     "appliance.__main__",
     "appliance.cli*",
     "appliance.run",
+    "appliance.sync_program",
     "appliance.programs*",
     "county.__main__",
     "county.cli*",
     "county.serve",
 )
+# Adapters with a life of their own: connections, threads, a file that they alone write.
+ENGINES = tuple(
+    f"content_sync.adapters.{name}" for name in ("libtorrent", "watchdog", "http", "objects", "sqlite_writer")
+)
+# Where they are made and handed to what needs them.
+WIRING = ("appliance.wiring", "appliance.*.wiring", "county.wiring", "county.*.wiring")
 
 
 def under(module: str, name: str) -> bool:
@@ -127,6 +136,22 @@ def breaches(module: str, source: str) -> list[str]:
     return found
 
 
+def built(module: str, source: str) -> list[str]:
+    """Adapters that a module of box or county makes, though only wiring and programs may."""
+    if module.startswith("content_sync") or any(fnmatchcase(module, one) for one in (*PROGRAMS, *WIRING)):
+        return []
+    tree = ast.parse(source)
+    adapters = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and any(under(node.module or "", one) for one in ENGINES)
+        for alias in node.names
+        if alias.name[0].isupper()
+    }
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) in adapters]
+    return [f"{module}:{node.lineno} makes a {_called(node)}: only wiring does" for node in calls]
+
+
 def _called(node: ast.Call) -> str:
     if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
         return f"{node.func.value.id}.{node.func.attr}"
@@ -146,6 +171,14 @@ def modules() -> list[tuple[str, Path]]:
 def test_imports() -> None:
     found = [line for name, path in modules() for line in breaches(name, path.read_text("utf-8"))]
     assert not found, "\n".join(found)
+
+
+def test_only_wiring_builds_adapters() -> None:
+    found = [line for name, path in modules() for line in built(name, path.read_text("utf-8"))]
+    assert not found, "\n".join(found)
+    made = "from content_sync.adapters.http import HttpFetcher\nfetcher = HttpFetcher()"
+    assert built("county.web.pages", made) and not built("county.wiring", made)
+    assert not built("county.web.pages", "from content_sync.adapters.http import HttpFetcher\nx: HttpFetcher")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +236,17 @@ def test_importers_are_counted() -> None:
     assert importers(
         "requests", [("a", "import requests"), ("b", "from requests import get"), ("c", "")]
     ) == ["a", "b"]
+
+
+def test_every_library_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {
+        re.split(r"[<>=!~\[; ]", entry)[0].replace("-", "_").lower() for entry in project["dependencies"]
+    }
+    known = declared | set(PACKAGES) | set(sys.stdlib_module_names) | {"__future__"} | BROUGHT_BY_FLASK
+    for name, path in modules():
+        used = {module.split(".")[0] for module, _ in imports(ast.parse(path.read_text("utf-8")))}
+        assert used <= known, f"{name} imports {used - known}: not in pyproject.toml"
 
 
 def test_package_list_is_what_lies_on_disk() -> None:
