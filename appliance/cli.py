@@ -143,10 +143,11 @@ def agent(data: Path, listen: str) -> None:
     from appliance.agent import Agent
     from appliance.announce.avahi import avahi_host_name
     from appliance.announce.mdns import Announcer, lan_addresses
-    from appliance.config import BoxPaths, load_settings, parse_listen
+    from appliance.config import BoxPaths, load_settings
     from content_sync.adapters.clock import SystemClock
     from content_sync.adapters.files import lock_file
     from content_sync.adapters.http import HttpFetcher
+    from content_sync.settings import parse_listen
 
     paths, settings, clock = BoxPaths(data), load_settings(data), SystemClock()
     host, port = parse_listen(listen)
@@ -181,8 +182,8 @@ def agent(data: Path, listen: str) -> None:
 @listen_option
 def run(data: Path, listen: str) -> int:
     """Run the whole box in this terminal: web, sync and agent. Ctrl-C ends it."""
-    from appliance.config import parse_listen
     from appliance.run import run as run_all
+    from content_sync.settings import parse_listen
 
     return run_all(data, listen, *parse_listen(listen))
 

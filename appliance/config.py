@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from content_sync.adapters.files import read_capped
-from content_sync.errors import SettingError, SetupError
+from content_sync.errors import SetupError
 from content_sync.settings import Setting, Settings, parse
 
 BOX_SETTINGS = (
@@ -115,11 +115,3 @@ def load_settings(data: Path) -> Settings:
     if not path.is_file():
         raise SetupError(f"{data} is not a box's data folder")
     return parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises SettingError."""
-    host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise SettingError(f"--listen must be HOST:PORT, not {text!r}")
-    return host.strip("[]") or "0.0.0.0", int(port)

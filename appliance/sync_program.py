@@ -152,6 +152,10 @@ def _ask_running_sync(paths: BoxPaths, path: Path, patience: float) -> dict[str,
 
 
 def _answer_requests(paths: BoxPaths, box: SyncBox) -> None:
+    hint = paths.incoming / "refresh"  # the agent's word that an acknowledgement waits at the county
+    if hint.exists():
+        hint.unlink(missing_ok=True)
+        box.engine.refresh_soon()
     for name in sorted(os.listdir(paths.incoming)):
         if not (name.startswith("import-") and name.endswith(".json") and is_hex(name[7:-5], 16)):
             continue

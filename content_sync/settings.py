@@ -37,20 +37,22 @@ class Setting:
             return tuple(value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise SettingError(f"{self.name} must be {_KINDS[kind]}, not {value!r}")
-        if isinstance(value, int) and not isinstance(value, bool):
-            if self.least is not None and value < self.least or self.most is not None and value > self.most:
-                raise SettingError(f"{self.name} must be {self.least} to {self.most} {self.unit}".rstrip())
+        if isinstance(value, int) and not self._in_range(value):
+            raise SettingError(f"{self.name} must be {self.least} to {self.most} {self.unit}".rstrip())
         if self.choices and value not in self.choices:
             raise SettingError(f"{self.name} must be one of {', '.join(self.choices)}")
         assert isinstance(value, str | int | bool)
         return value
+
+    def _in_range(self, value: int) -> bool:
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
 
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 class Settings(Mapping[str, Value]):
-    """Checked values of a whole table; `settings["name"]`, or `.text`, `.number`, `.flag`, `.texts` by type."""
+    """Checked values of a table: `settings["name"]`, or `.text`, `.number`, `.flag`, `.texts` by type."""
 
     def __init__(self, table: Iterable[Setting], values: Mapping[str, object]) -> None:
         by_name = {setting.name: setting for setting in table}
@@ -105,6 +107,14 @@ def parse(table: Iterable[Setting], toml: str) -> Settings:
     return Settings(table, values)
 
 
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises SettingError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise SettingError(f"--listen must be HOST:PORT, not {text!r}")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
 def toml_value(value: Value) -> str:
     """A value as TOML text."""
     if isinstance(value, bool):
@@ -127,7 +137,6 @@ def markdown(table: Iterable[Setting]) -> str:
             span = f"{setting.least} to {setting.most}"
         else:
             span = ""
-        rows.append(
-            f"| `{setting.name}` | `{toml_value(setting.default)}` | {setting.unit} | {span} | {setting.help} |"
-        )
+        default = toml_value(setting.default)
+        rows.append(f"| `{setting.name}` | `{default}` | {setting.unit} | {span} | {setting.help} |")
     return "\n".join(rows) + "\n"

@@ -24,6 +24,7 @@ from typing import Any
 from content_sync.adapters.files import make_folder, storage_errors
 from content_sync.adapters.process import die_with_parent
 from content_sync.errors import BusyError, LessonBoxError, SettingError
+from content_sync.settings import parse_listen
 from content_sync.terminal import DONE, FAILED
 from county.config import CountyPaths, load_settings
 from county.library import Library
@@ -37,14 +38,6 @@ _POLL_SECONDS = 2
 _FIGURES_SECONDS = 4
 _LISTEN_SECONDS = 10
 _RESIGN_SECONDS = 3600
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """HOST:PORT, [IPv6]:PORT or :PORT (every address). Raises SettingError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 <= int(port) < 65536:
-        raise SettingError(f"--listen wants HOST:PORT, not {text!r}")
-    return host.strip("[]") or "0.0.0.0", int(port)
 
 
 def listen_on(host: str, port: int) -> socket.socket:

@@ -1,5 +1,5 @@
-"""gunicorn around the board: one process of many threads, two ports, and no patience with clients that
-stand still.
+"""gunicorn around the board: one process of many threads, two ports, and no patience with clients that stand
+still.
 
 findings.md "Serving" says why: gthread, sendfile, a time-out on every socket, no recycling of the only
 worker.
@@ -21,7 +21,7 @@ from gunicorn.glogging import Logger
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from content_sync.errors import BusyError, SettingError, SetupError
+from content_sync.errors import BusyError, SetupError
 
 WSGI = Callable[..., Any]
 _SEND_AT_MOST = 1 << 30
@@ -39,14 +39,6 @@ class Serving:
     grace: int = 3
 
 
-def parse_listen(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises SettingError."""
-    host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise SettingError(f"--listen must be HOST:PORT, not {text!r}")
-    return host.strip("[]") or "0.0.0.0", int(port)
-
-
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -58,8 +50,8 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def open_sockets(host: str, port: int, courseware_port: int) -> tuple[socket.socket, socket.socket]:
-    """The listening sockets of pages and courseware: those that systemd hands over (sd_listen_fds(3), in this
-    order), else new ones. Courseware 0 means the next port, or any if the pages have any.
+    """The listening sockets of pages and courseware: those that systemd hands over (sd_listen_fds(3), in
+    this order), else new ones. Courseware 0 means the next port, or any if the pages have any.
 
     Raises BusyError, SetupError.
     """
@@ -81,7 +73,8 @@ class _Socket(socket.socket):
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """As socket.sendfile, for a regular file and a blocking socket. Raises OSError; BlockingIOError when
-        SO_SNDTIMEO passed without a byte accepted."""
+        SO_SNDTIMEO passed without a byte accepted.
+        """
         assert count is not None
         sent = 0
         while sent < count:

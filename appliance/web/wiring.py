@@ -8,12 +8,14 @@ from typing import Any
 
 from appliance.config import BoxPaths, load_settings
 from appliance.status import read_status
+from appliance.usage.outbox import consumed_through
 from appliance.usage.recorder import Recorder
 from appliance.web.app import Board, create_app
 from appliance.web.search import Index, Indexer
-from appliance.web.server import WSGI, Serving, open_sockets, parse_listen, serve
+from appliance.web.server import WSGI, Serving, open_sockets, serve
 from content_sync.adapters.clock import SystemClock
 from content_sync.adapters.sqlite import StateReader
+from content_sync.settings import parse_listen
 
 #: Threads that are never given to streams, so that pages always have some.
 _RESERVE = 8
@@ -40,7 +42,9 @@ def run(data: Path, listen: str) -> None:
                 objects=paths.objects,
                 reader=reader,
                 index=Index(paths.search_db),
-                records=Recorder(paths.usage_db, clock),
+                records=Recorder(
+                    paths.usage_db, clock, lambda: consumed_through(paths.outbox_db, paths.usage_db)
+                ),
                 clock=clock,
                 status=status,
                 streams=max(1, min(settings.number("streams"), threads - _RESERVE, threads * 3 // 4)),

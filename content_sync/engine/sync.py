@@ -143,6 +143,10 @@ class Engine:
         look = self._next_look if self._transfers.running else now + 60
         return min(self._next_scan, self._next_refresh, look)
 
+    def refresh_soon(self) -> None:
+        """Ask the county in the next step: something new is known to be there."""
+        self._next_refresh = 0.0
+
     def settled(self, now: float, patience: float) -> bool:
         """Whether nothing more can be done now: nothing moved for `patience` seconds, and nothing waits to
         be read."""

@@ -163,3 +163,15 @@ def test_a_county_that_serves_other_bytes_than_it_signed(box: MemoryBox, county:
     box.settle()
     assert box.shown() == before and len(box.state.lessons()) == 2
     assert "E-TARGET" in {problem.code for problem in box.state.problems()}
+
+
+def test_a_hint_makes_it_look_at_the_county_at_once(box: MemoryBox, county: SmallCounty) -> None:
+    engine = box.start()
+    box.settle()
+    county.noise("三", BLOCK)
+    county.publish()
+    box.settle()
+    assert box.shown() == {"一", "二"}
+    engine.refresh_soon()
+    box.settle()
+    assert box.shown() == {"一", "二", "三"}

@@ -24,8 +24,9 @@ from content_sync.errors import StorageError, TorrentError
 from content_sync.ports import Job, JobProgress
 
 _log = logging.getLogger(__name__)
-#: Seconds without help from any peer after which the web seed is asked: peers on a long line take their time to
-#: begin, and boxes on one LAN that begin together must find each other first, to share the county's line.
+#: Seconds without help from any peer after which the web seed is asked: peers on a long line take their
+#: time to begin, and boxes on one LAN that begin together must find each other first,
+#: to share the county's line.
 WEB_AFTER, WEB_AFTER_CONNECTED = 8.0, 15.0
 #: The same when no peer has helped any job for this long: BitTorrent is probably blocked here.
 WEB_AFTER_NONE, NONE_SECONDS = 1.0, 60.0
