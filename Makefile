@@ -31,13 +31,13 @@ docs:           ## write the pages that are made from the program: settings, err
 	@./setup.sh test
 	$(PY) docs/reference.py
 
-screens: setup  ## screenshots of the main pages into docs/screens
-	@./setup.sh test
+screens:        ## screenshots of the main pages into docs/screens
+	@./setup.sh bench
 	$(PY) -m tests.e2e.screens
 
 bench:          ## side-by-side measurements (docs/benchmarks.md)
 	@./setup.sh bench
-	$(PY) bench/serve.py
+	@for program in bench/*.py; do echo "== $$program"; $(PY) $$program || exit 1; done
 
 clean:          ## remove what was made here
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

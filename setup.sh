@@ -10,7 +10,7 @@ want=${1:-demo}
 demo_packages=(python3-venv ffmpeg espeak-ng fonts-wqy-microhei poppler-utils
                'libreoffice-impress-nogui|libreoffice-impress')
 test_packages=(chromium iproute2 nftables avahi-daemon avahi-utils dbus git procps shellcheck)
-bench_packages=(nginx-light)
+bench_packages=(nginx-light fonts-arphic-ukai)
 
 packages=("${demo_packages[@]}")
 extras=samples

@@ -1,11 +1,10 @@
-"""Serving, side by side: the box's web program, nginx (sendfile on), and plain Flask send_file on the same
+"""Serving, side by side: the box's web program, nginx (sendfile on), plain Flask send_file on the same
 gunicorn.
 
 `python bench/serve.py [--size MB] [--rounds N]`: one file in memory, 32 clients; open-ended play and 1 MiB
-ranges at random
-places; then pages with and without 120 slow streams. CPU is user + system seconds of the server's
-processes; what is compared
-is interleaved, round by round, and the median taken. Prints Markdown. Ratios carry over to a Pi, MB/s do not.
+ranges at random places; then pages with and without 120 slow streams. CPU is user + system seconds of the
+server's processes; what is compared is interleaved, round by round, and the median taken. Prints Markdown.
+Ratios carry over to a Pi, MB/s do not.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from tests.e2e.board import WebProcess
 
 CLIENTS, SLOW, RATE, PAGES = 32, 120, 1 << 20, 1500
 PLACE = "小学/语文/统编版/三年级/上册"
-NGINX = """user root; worker_processes 1; daemon off; master_process on; pid {dir}/pid; error_log {dir}/error.log;
+NGINX = """user root; worker_processes 1; daemon off; pid {dir}/pid; error_log {dir}/error.log;
 events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_timeout 75; types {{ video/mp4 mp4; }}
  client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c; uwsgi_temp_path {dir}/d;
@@ -104,9 +103,7 @@ def drain(answer: http.client.HTTPResponse, most: int = 1 << 62) -> int:
 def client(
     port: int, path: str, size: int, kind: str, seed: int, seconds: float, out: multiprocessing.Queue[int]
 ) -> None:
-    """One client process: plays from a random place to the end, or asks for ranges, until the time is
-    over.
-    """
+    """One client process: plays from somewhere to the end, or asks for ranges, until the time is over."""
     chance, got, end = random.Random(seed), 0, time.monotonic() + seconds
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while time.monotonic() < end:
@@ -185,9 +182,7 @@ def page_cost(server: Server) -> float:
 
 
 def pages_beside_streams(server: Server, rate: int) -> tuple[float, float, float, float]:
-    """CPU ms a page alone; beside the streams with their own share taken off; the same ratio; rate
-    reached.
-    """
+    """CPU ms a page alone; beside the streams, their own share taken off; that share; the rate reached."""
     alone = page_cost(server)
     stop, out = multiprocessing.Event(), multiprocessing.Queue()
     slow = multiprocessing.Process(
@@ -263,9 +258,7 @@ def main() -> None:
                     found = load(server, size, kind, chosen.seconds)
                     figures.setdefault((server.name, kind), []).append(found)
         where = "memory" if room else "a disk"
-        print(
-            f"\n{CLIENTS} clients, a file of {chosen.size} MiB in {where}, median of {chosen.rounds}, interleaved\n"
-        )
+        print(f"\n{CLIENTS} clients, a file of {chosen.size} MiB in {where}, median of {chosen.rounds}\n")
         print("| | CPU s a GB | MB/s | CPU to nginx | MB/s to nginx |\n|---|---|---|---|---|")
         for kind, label in (("play", "open-ended play"), ("ranges", "1 MiB ranges")):
             base = [statistics.median(column) for column in zip(*figures["nginx", kind], strict=True)]

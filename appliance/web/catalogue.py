@@ -1,10 +1,9 @@
-"""Keeps the catalogues of translated words in step: `python -m appliance.web.catalogue` (needs Babel, a
-test tool).
+"""Keeps the catalogues of translated words in step: `python -m appliance.web.catalogue` (needs Babel, a test
+tool).
 
-Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, and
-compiles the .mo beside it.
-Both are committed, so that a box needs no compiler of words. tests/unit/test_web_words.py fails when they
-are behind.
+Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, and compiles
+the .mo beside it. Both are committed, so that a box needs no compiler of words. tests/unit/test_web_words.py
+fails when they are behind.
 """
 
 from __future__ import annotations

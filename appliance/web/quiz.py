@@ -1,10 +1,9 @@
 """Reads quizzes: the part of 1EdTech QTI 3.0 that a class does together at the board.
 
 An `qti-assessment-test` names its items by `qti-assessment-item-ref href`, in order. Items: choice (one,
-several, true or
-false), text entry (one gap or more), order, match, and anything else as an open question with its text.
-Markup is reduced
-to text, pictures and line ends: nothing of the file reaches the page as HTML.
+several, true or false), text entry (one gap or more), order, match, and anything else as an open question
+with its text. Markup is reduced to text, pictures and line ends: nothing of the file reaches the page as
+HTML.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ class Option:
 
 @dataclass
 class Item:
-    """One question. `kind`: `choice`, `multiple`, `fill`, `order`, `match`, `open`. `answer` is the
-    solution in words.
+    """One question. `kind`: `choice`, `multiple`, `fill`, `order`, `match`, `open`. `answer` is the solution
+    in words.
     """
 
     kind: str

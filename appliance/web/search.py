@@ -2,9 +2,8 @@
 "Chinese search"). search.db is built from state.db and may be deleted at any time.
 
 Text is normalised (NFKC, case folded, everything but letters, digits and marks is a gap). A query's words
-are ANDed;
-each must stand somewhere in the lesson's text. The index gives candidates in display order, the stored text
-decides.
+are ANDed; each must stand somewhere in the lesson's text. The index gives candidates in display order, the
+stored text decides.
 """
 
 from __future__ import annotations
@@ -77,9 +76,7 @@ def query_tokens(words: Iterable[str], prefix: str = "") -> list[str]:
 
 
 def lesson_text(collection: CollectionRow, row: LessonRow, lesson: Lesson | None) -> tuple[str, str]:
-    """Normalised title, and normalised text of all that a lesson is found by (fields parted by a line
-    end).
-    """
+    """Normalised title, and normalised text of all that a lesson is found by (one field a line)."""
     fields = [
         row.title,
         row.unit,
@@ -138,8 +135,8 @@ def build(path: Path, rows: Iterable[tuple[str, str, str, str, str]], generation
 
 @dataclass(frozen=True)
 class Found:
-    """Lessons found: ids in display order (`limit` of them from `offset`), and how many lie under each
-    grade and kind.
+    """Lessons found: ids in display order (`limit` of them from `offset`), and how many lie under each grade
+    and kind.
     """
 
     ids: tuple[str, ...]

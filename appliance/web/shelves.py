@@ -76,9 +76,9 @@ def covers(
     first: str,
     volume: str,
 ) -> list[Cover]:
-    """At most COVERS lessons to start with: one a grade (grade `first`, then those this board had open,
-    then the others in order), and with fewer grades more subjects of the same, this season's `volume`
-    before others.
+    """At most COVERS lessons to start with: one a grade (grade `first`, then those this board had open, then
+    the others in order), and with fewer grades more subjects of the same, this season's `volume` before
+    others.
 
     In a collection that this board had open it is the lesson it had open last, else the first one that is
     here.

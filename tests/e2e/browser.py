@@ -40,7 +40,8 @@ class Tab:
     def until(self, expression: str, seconds: float = 60) -> None:
         """Wait until a JavaScript expression is true.
 
-        playwright's wait_for_function needs eval in the page; the board's content security policy forbids it.
+        playwright's wait_for_function needs eval in the page; the board's content security policy forbids
+        it.
         """
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):

@@ -1,8 +1,7 @@
 """Screenshots of the main pages for docs/screens: `python -m tests.e2e.screens --data DIR [--out DIR]`.
 
 DIR is a box's data folder; without it a box is made: the sample library is built, published and synced by
-the real
-programs. Small PNGs: the board's few colours fit a palette.
+the real programs. Small PNGs: the board's few colours fit a palette.
 """
 
 from __future__ import annotations
@@ -26,8 +25,10 @@ from tests.e2e.browser import BOARD, PHONE, Tab, launch
 ROOT = Path(__file__).resolve().parents[2]
 #: A machine without KaiTi draws its titles with a Kai font of Debian's (fonts-arphic-ukai), if that is here.
 FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
-<include>/etc/fonts/fonts.conf</include><match target="pattern"><test name="family"><string>KaiTi</string></test>
-<edit name="family" mode="assign" binding="strong"><string>AR PL UKai CN</string></edit></match></fontconfig>"""
+<include>/etc/fonts/fonts.conf</include><match target="pattern">
+<test name="family"><string>KaiTi</string></test>
+<edit name="family" mode="assign" binding="strong"><string>AR PL UKai CN</string></edit>
+</match></fontconfig>"""
 
 
 def run(*words: object) -> None:
@@ -89,8 +90,12 @@ def pages(url: str) -> dict[str, str]:
         "search": "/search?q=诗",
         "status": "/status",
     }
-    for name, kind, more in (("lesson", "video", ""), ("quiz", "quiz", "?q=1&a=1"), ("slides", "courseware", "?page=2"),
-                             ("strokes", "interactive", "")):  # fmt: skip
+    for name, kind, more in (
+        ("lesson", "video", ""),
+        ("quiz", "quiz", "?q=1&a=1"),
+        ("slides", "courseware", "?page=2"),
+        ("strokes", "interactive", ""),
+    ):
         if kind in kinds:
             found[name] = f"{lesson}/{kinds[kind]}{more}"
     return found
@@ -126,7 +131,8 @@ def main() -> None:
                     if page == "lesson":
                         tab.until("document.getElementById('media').duration > 0")
                         tab.page.evaluate(
-                            "var m = document.getElementById('media'); m.pause(); m.currentTime = m.duration * 0.42"
+                            "m => { m.pause(); m.currentTime = 0.42 * m.duration }",
+                            tab.page.query_selector("#media"),
                         )
                         tab.until("!document.getElementById('media').seeking")
                     tab.page.wait_for_timeout(1500)  # a courseware draws itself; nothing tells when

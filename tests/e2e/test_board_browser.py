@@ -198,16 +198,15 @@ def test_a_busy_box_is_tried_again(
 ) -> None:
     """The usage of a page waits while the box is away, and goes on where it was."""
     web = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    port = web.port
-    tab = open_tab()
-    tab.page.goto(f"{web.url}/lesson/{made[1].id}/r1")
-    tab.until("document.getElementById('media').currentTime > 0.2")
-    tab.page.click("[data-do=play]")
-    before = len(recorded(made[0], "r1"))
-    web.stop()
-    tab.page.click("[data-do=play]")  # cannot be told now
-    web = WebProcess(made[0], listen=f"127.0.0.1:{port}")
     try:
+        tab = open_tab()
+        tab.page.goto(f"{web.url}/lesson/{made[1].id}/r1")
+        tab.until("document.getElementById('media').currentTime > 0.2")
+        tab.page.click("[data-do=play]")
+        before = len(recorded(made[0], "r1"))
+        web.stop()
+        tab.page.click("[data-do=play]")  # cannot be told now
+        web = WebProcess(made[0], listen=f"127.0.0.1:{web.port}")
         wait_until(lambda: "play" in [row[0] for row in recorded(made[0], "r1")[before:]], 40, "told later")
     finally:
         web.stop()

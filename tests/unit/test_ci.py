@@ -22,7 +22,9 @@ def test_passes(): pass
 """
 
 
-@pytest.mark.parametrize(("ci", "closing"), [("", "1 passed, 2 skipped"), ("true", "1 failed, 1 passed, 1 error")])
+@pytest.mark.parametrize(
+    ("ci", "closing"), [("", "1 passed, 2 skipped"), ("true", "1 failed, 1 passed, 1 error")]
+)
 def test_skips(tmp_path: Path, ci: str, closing: str) -> None:
     shutil.copyfile(Path(__file__).parents[1] / "conftest.py", tmp_path / "conftest.py")
     (tmp_path / "test_some.py").write_text(TESTS)
