@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
+from content_sync.terminal import absolute
+
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="LESSONBOX_DATA",
     default=Path("/var/lib/lessonbox"),
     show_default=True,
+    callback=absolute,
     help="The box's data folder.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -177,6 +177,12 @@ class SettingError(LessonBoxError):
     code = "E-SETTING"
 
 
+class UsageError(SettingError):
+    """Give the command as its `--help` shows it."""
+
+    code = "E-USAGE"
+
+
 class SourceError(LessonBoxError):
     """Correct the file or folder named and publish again; what boards have already is not touched."""
 
@@ -196,7 +202,7 @@ class ToolError(LessonBoxError):
 
 
 class BusyError(LessonBoxError):
-    """Another copy of this program is using the folder: stop it first, or wait."""
+    """Another program is using this folder or port: stop it first, or wait."""
 
     code = "E-BUSY"
     retryable = True

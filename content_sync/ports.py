@@ -182,6 +182,20 @@ class DropStat:
     inode: int
 
 
+@dataclass(frozen=True)
+class DropPart:
+    """Leaves of a run of a drop file's blocks, from block `first` on. `last`: the file was read to its end.
+
+    `sha256` is that of the whole of a small file.
+    """
+
+    stat: DropStat
+    first: int
+    leaves: bytes
+    sha256: str | None
+    last: bool
+
+
 class Drops(Protocol):
     """Folders that others write into: anything may vanish, grow or be unreadable at any time.
 
@@ -383,14 +397,17 @@ class State(Protocol):
     def drop_files(self) -> dict[str, DropStat]:
         """What was read in drop folders, by path."""
 
-    def drop_leaves(self, path: str) -> bytes:
-        """Leaves of a drop file as it was read."""
+    def drop_parts(self) -> list[tuple[str, int]]:
+        """Path and first block of every part of a drop file that was read."""
+
+    def drop_leaves(self, path: str, first: int) -> bytes:
+        """Leaves of one part, as they were when it was read; empty when unknown."""
 
     def drop_named(self, sha256: str) -> list[str]:
         """Drop files that had this SHA-256."""
 
-    def put_drop_file(self, stat: DropStat, sha256: str | None, leaves: bytes) -> None:
-        """A drop file was read."""
+    def put_drop_parts(self, parts: Sequence[DropPart]) -> None:
+        """Parts of drop files were read; what was known of a file from there on is replaced."""
 
     def forget_drop_files(self, paths: Iterable[str]) -> None:
         """Drop files are gone."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from content_sync.errors import SettingError
+from content_sync.errors import SettingError, UsageError
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -108,10 +108,10 @@ def parse(table: Iterable[Setting], toml: str) -> Settings:
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises SettingError."""
+    """Host and port of `HOST:PORT` (IPv6 in brackets). Raises UsageError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise SettingError(f"--listen must be HOST:PORT, not {text!r}")
+        raise UsageError(f"--listen must be HOST:PORT, not {text!r}")
     return host.strip("[]") or "0.0.0.0", int(port)
 
 

@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-from content_sync.errors import LessonBoxError, StorageError
+from content_sync.errors import LessonBoxError, StorageError, UsageError
 
 DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
@@ -28,8 +29,13 @@ def run(command: click.Command, prog: str) -> int:
     try:
         result = command.main(prog_name=prog, standalone_mode=False)
         return result if isinstance(result, int) else DONE
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # the command alone: what it can do
+        return USAGE
     except click.ClickException as error:
-        error.show()
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        path = context.command_path if context else prog
+        print(UsageError(f"{path}: {error.format_message()}").line(), file=sys.stderr)
         return USAGE
     except click.exceptions.Abort:
         return 130
@@ -37,7 +43,7 @@ def run(command: click.Command, prog: str) -> int:
         if os.environ.get("LESSONBOX_DEBUG"):
             raise
         print(error.line(), file=sys.stderr)
-        return FAILED
+        return USAGE if isinstance(error, UsageError) else FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -55,6 +61,11 @@ def run(command: click.Command, prog: str) -> int:
             raise
         print(LessonBoxError(f"{type(error).__name__}: {error}").line(), file=sys.stderr)
         return FAILED
+
+
+def absolute(_context: click.Context, _parameter: click.Parameter, path: Path) -> Path:
+    """A click callback: the folder from the root on, since programs that are started run in other folders."""
+    return path.absolute()
 
 
 def show(result: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:

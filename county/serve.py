@@ -23,7 +23,7 @@ from typing import Any
 
 from content_sync.adapters.files import make_folder, storage_errors
 from content_sync.adapters.process import die_with_parent
-from content_sync.errors import BusyError, LessonBoxError, SettingError
+from content_sync.errors import BusyError, LessonBoxError, UsageError
 from content_sync.settings import parse_listen
 from content_sync.terminal import DONE, FAILED
 from county.config import CountyPaths, load_settings
@@ -41,13 +41,13 @@ _RESIGN_SECONDS = 3600
 
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """A listening socket that children may inherit. Raises BusyError, SettingError."""
+    """A listening socket that children may inherit. Raises BusyError, UsageError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise SettingError(f"--listen: {host!r} is no address of this computer: {error.strerror}") from None
+        raise UsageError(f"--listen: {host!r} is no address of this computer: {error.strerror}") from None
     found = socket.socket(family, socket.SOCK_STREAM)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,11 +148,10 @@ def _only_one(paths: CountyPaths) -> Iterator[None]:
 def serve(data: Path, listen: str, say: Callable[[str], None]) -> int:
     """Run until SIGTERM or SIGINT; an exit code. `say` gets one line when the county answers.
 
-    Raises SetupError, SettingError, BusyError, StorageError before anything is started.
+    Raises UsageError, SetupError, SettingError, BusyError, StorageError before anything is started.
     """
-    data = data.absolute()
-    paths, settings = CountyPaths(data), load_settings(data)
     host, port = parse_listen(listen)
+    paths, settings = CountyPaths(data), load_settings(data)
     Library.open(paths.library_db).close()
     zone_of(settings.text("timezone"))
     stop, wake = threading.Event(), threading.Event()

@@ -12,7 +12,7 @@ from pathlib import Path
 from werkzeug.security import generate_password_hash
 
 from content_sync.adapters.files import make_folder, storage_errors, sync_folder, write_durable
-from content_sync.errors import FormatError, SettingError, SetupError
+from content_sync.errors import FormatError, SettingError, SetupError, UsageError
 from content_sync.formats.enrolment import (
     MAX_ENROLMENT,
     Enrolment,
@@ -44,10 +44,10 @@ class Made:
 
 
 def plain_name(text: str, what: str) -> str:
-    """A name for people, NFC, one line. Raises SettingError."""
+    """A name for people, NFC, one line. Raises UsageError."""
     text = nfc(text).strip()
     if not text or len(text) > _MOST_NAME or not text.isprintable():
-        raise SettingError(f"{what} must be 1 to {_MOST_NAME} characters on one line")
+        raise UsageError(f"{what} must be 1 to {_MOST_NAME} characters on one line")
     return text
 
 
@@ -68,14 +68,14 @@ def init(
     """Make a county in `paths.data`. county.toml comes last: without it an `init` that was cut off begins
     anew.
 
-    Raises SetupError for a county or root key that is there already, SettingError, DiskFullError,
+    Raises SetupError for a county or root key that is there already, UsageError, DiskFullError,
     StorageError.
     """
     name = plain_name(name, "the county's name")
     urls = tuple(dict.fromkeys(_url(url) for url in urls))
     root_key = (root_key or default_root_key(paths.data)).absolute()
     if root_key.is_relative_to(paths.data.absolute()):
-        raise SettingError(f"the root key must not lie in the data folder: {root_key}")
+        raise UsageError(f"the root key must not lie in the data folder: {root_key}")
     if paths.config.exists():
         raise SetupError(f"{paths.data} is a county already; nothing was changed")
     marker = paths.data / _UNFINISHED
@@ -117,7 +117,7 @@ def _url(text: str) -> str:
     try:
         return check_url(text)
     except FormatError as error:
-        raise SettingError(error.what) from None
+        raise UsageError(error.what) from None
 
 
 def password_hash(password: str) -> str:
@@ -137,7 +137,7 @@ def set_password(paths: CountyPaths, name: str, password: str | None) -> str:
 def collection_pattern(text: str) -> str:
     """A policy pattern (formats.md 5): `*`, an id, `<subject id>-*`, or a path as in a source tree.
 
-    小学/语文 is the subject, 小学/语文/统编版/三年级上册 one volume. Raises SettingError.
+    小学/语文 is the subject, 小学/语文/统编版/三年级上册 one volume. Raises UsageError.
     """
     text = nfc(text).strip().rstrip("/")
     parts = [part.strip() for part in text.split("/")]
@@ -146,13 +146,13 @@ def collection_pattern(text: str) -> str:
     if len(parts) == 4:
         found = grade_volume(parts[3])
         if found is None:
-            raise SettingError(f"{parts[3]} is not a grade followed by 上册, 下册 or 全一册")
+            raise UsageError(f"{parts[3]} is not a grade followed by 上册, 下册 or 全一册")
         return collection_id(parts[0], parts[1], parts[2], *found)
     try:
         if text != "*":
             check_id(text.removesuffix("-*"))
     except FormatError:
-        raise SettingError(
+        raise UsageError(
             f"{text!r} is neither *, an id, <subject id>-*, nor a path like 小学/语文/统编版/三年级上册"
         ) from None
     return text

@@ -46,8 +46,8 @@ def errors_page() -> str:
     return f"""# Errors
 
 {MADE}
-A command prints one line, `error E-CODE: what happened. What to do`, and ends with 1. Pages, the status and
-the HTTP interfaces use the same codes. A code never changes its meaning.
+A command prints one line, `error E-CODE: what happened. What to do`, and ends with 1 (`E-USAGE`: 2). Pages,
+the status and the HTTP interfaces use the same codes. A code never changes its meaning.
 
 | code | tried again by itself | what to do |
 |---|---|---|

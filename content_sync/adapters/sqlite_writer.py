@@ -15,12 +15,14 @@ from content_sync.errors import DamagedDataError, DiskFullError, LessonBoxError,
 from content_sync.formats.collection import Collection
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.torrent import Torrent
-from content_sync.ports import DropStat
+from content_sync.ports import DropPart, DropStat
 
 _UNUSED_FILES = (
     "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson"
     " UNION SELECT present FROM lesson WHERE present IS NOT NULL)"
 )
+#: Problems that are kept: more than a person reads.
+_MOST_PROBLEMS = 200
 
 
 def _named(error: sqlite3.Error, name: str) -> LessonBoxError:
@@ -256,22 +258,31 @@ class State(StateReader):
             row[0]: DropStat(*row) for row in self._all("SELECT path, size, mtime_ns, inode FROM drop_file")
         }
 
-    def drop_leaves(self, path: str) -> bytes:
-        """The leaves of a drop file, as they were when it was read; empty when unknown."""
-        row = self._one("SELECT leaves FROM drop_file WHERE path = ?", (path,))
+    def drop_parts(self) -> list[tuple[str, int]]:
+        """Path and first block of every part of a drop file."""
+        return [(row[0], row[1]) for row in self._all("SELECT path, first FROM drop_leaves ORDER BY 1, 2")]
+
+    def drop_leaves(self, path: str, first: int) -> bytes:
+        """The leaves of one part, as they were when it was read; empty when unknown."""
+        row = self._one("SELECT leaves FROM drop_leaves WHERE path = ? AND first = ?", (path, first))
         return bytes(row[0]) if row else b""
 
     def drop_named(self, sha256: str) -> list[str]:
         """Drop files that had this SHA-256."""
         return [row[0] for row in self._all("SELECT path FROM drop_file WHERE sha256 = ?", (sha256,))]
 
-    def put_drop_file(self, stat: DropStat, sha256: str | None, leaves: bytes) -> None:
-        """Remember a drop file that was read."""
+    def put_drop_parts(self, parts: Sequence[DropPart]) -> None:
+        """Remember parts of drop files that were read; a file counts as read with its last part."""
         with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO drop_file VALUES (?, ?, ?, ?, ?, ?)",
-                (stat.path, stat.size, stat.mtime_ns, stat.inode, sha256, leaves),
-            )
+            for part in parts:
+                stat = part.stat
+                db.execute("DELETE FROM drop_leaves WHERE path = ? AND first >= ?", (stat.path, part.first))
+                db.execute("INSERT INTO drop_leaves VALUES (?, ?, ?)", (stat.path, part.first, part.leaves))
+                if part.last:
+                    db.execute(
+                        "INSERT OR REPLACE INTO drop_file VALUES (?, ?, ?, ?, ?)",
+                        (stat.path, stat.size, stat.mtime_ns, stat.inode, part.sha256),
+                    )
 
     def forget_drop_files(self, paths: Iterable[str]) -> None:
         """Drop files that are gone."""
@@ -279,6 +290,7 @@ class State(StateReader):
         if gone:
             with self.transaction() as db:
                 db.executemany("DELETE FROM drop_file WHERE path = ?", gone)
+                db.executemany("DELETE FROM drop_leaves WHERE path = ?", gone)
 
     def set_status(self, values: dict[str, Any]) -> None:
         """What sync is doing; only what changed is written."""
@@ -296,6 +308,12 @@ class State(StateReader):
         ):
             return
         with self.transaction() as db:
+            # A drop that anyone may write to must not fill the list.
+            db.execute(
+                "DELETE FROM problem WHERE (code, subject) IN (SELECT code, subject FROM problem"
+                " ORDER BY since DESC, code, subject LIMIT -1 OFFSET ?)",
+                (_MOST_PROBLEMS - 1,),
+            )
             db.execute(
                 "INSERT INTO problem VALUES (?, ?, ?, ?) ON CONFLICT (code, subject) DO UPDATE SET message ="
                 " excluded.message",

@@ -43,12 +43,13 @@ CREATE TABLE object (
     root TEXT PRIMARY KEY, size INTEGER NOT NULL, verified INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- What lies in drop folders: read once, matched against whatever is wanted now or later.
+-- What lies in drop folders: read once, matched against whatever is wanted now or later. The leaves of a large file stand in
+-- parts, so that neither reading nor a file that grows costs more than its new blocks.
 CREATE TABLE drop_file (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sha256 TEXT, leaves BLOB NOT NULL
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 TEXT
 ) WITHOUT ROWID;
 CREATE INDEX drop_file_by_sha256 ON drop_file (sha256);
+CREATE TABLE drop_leaves (path TEXT NOT NULL, first INTEGER NOT NULL, leaves BLOB NOT NULL, PRIMARY KEY (path, first));
 
 -- What sync is doing, as JSON values: sources, space, progress, contact.
 CREATE TABLE status (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

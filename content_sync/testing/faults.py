@@ -60,7 +60,7 @@ STATE = (
     "forget_objects",
     "publish",
     "note",
-    "put_drop_file",
+    "put_drop_parts",
     "forget_drop_files",
     "set_status",
     "problem",

@@ -140,9 +140,16 @@ def lesson_number(name: str) -> tuple[int | None, str]:
 
 
 def grade_volume(name: str) -> tuple[str, str] | None:
-    """`三年级上册` -> grade and volume; None when it is not a grade followed by 上册, 下册 or 全一册."""
+    """`三年级上册` -> grade and volume; None when it is not a grade followed by 上册, 下册 or 全一册.
+
+    `3年级上册` is the same volume, so it has the same name.
+    """
     found = _VOLUME.fullmatch(name.strip())
-    return (found[1], found[2]) if found else None
+    if not found:
+        return None
+    digit = re.fullmatch(r"(\d)年级", found[1])
+    grade = f"{'零一二三四五六七八九'[int(digit[1])]}年级" if digit and int(digit[1]) else found[1]
+    return grade, found[2]
 
 
 _WORDS = sorted(

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from content_sync.adapters.files import read_capped
-from content_sync.errors import LessonBoxError, SettingError
+from content_sync.errors import LessonBoxError, SettingError, UsageError
 from content_sync.formats.canonical import time_text
 from content_sync.formats.lesson import MAX_LESSON, parse_lesson
 from county.config import CountyPaths
@@ -117,7 +117,7 @@ def compute(
     SettingError, StorageError.
     """
     if last < first:
-        raise SettingError(f"--to {last} is before --from {first}")
+        raise UsageError(f"--to {last} is before --from {first}")
     span = (_midnight(first, zone), _midnight(last + timedelta(days=1), zone))
     boxes = {box.id: box for box in library.boxes()}
     titles = _Titles(paths, library)
