@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from content_sync.errors import MediaError, ToolError
+from content_sync.errors import MediaError, PathError, SourceError, TooBigError, ToolError
 from content_sync.formats.hashtree import FileId
 from county.library import Library
 from county.publish.mp4 import moov_first
 from county.publish.names import MEDIA_TYPES, OFFICE
 from county.publish.store import Store
 from county.publish.tools import Ran, Tools
+from county.publish.unzip import unpack
 
 QUALITY = 75
 WORKERS = 2
@@ -40,17 +41,21 @@ NewBar = Callable[[str, int, str], Bar]
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of one file. `notes`: (code, what) of what a person should know."""
+    """What was made of one file. `parts`: the files of a zipped courseware by path; `refused`: it must not be
+    published; `notes`: (code, what) of what a person should know."""
 
     pdf: FileId | None = None
     pages: tuple[FileId, ...] = ()
     seconds: int | None = None
+    parts: tuple[tuple[str, FileId], ...] = ()
+    refused: bool = False
     notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A recipe on a file. `work` gives the result (`error` in it: it failed), objects, whether it lasts."""
+    """A recipe on a file, done by a Debian package `tool` or, '' , by ourselves. `work` gives the result
+    (`error` in it: it failed), objects, whether it lasts."""
 
     file: FileId
     recipe: str
@@ -86,6 +91,8 @@ class Deriver:
     def _first(self, file: FileId, ending: str) -> _Job | None:
         if ending in OFFICE:
             return _Job(file, f"pdf of {ending}", OFFICE[ending], lambda: self._to_pdf(file, ending))
+        if ending == "zip":
+            return _Job(file, "unzip 1", "", lambda: self._unzip(file))
         kind = MEDIA_TYPES.get(ending, "").split("/")[0]
         if kind in ("video", "audio"):
             return _Job(file, f"probe {kind}", "ffmpeg", lambda: self._probe(file, kind))
@@ -118,7 +125,7 @@ class Deriver:
                     with self._library.transaction():
                         self._library.put_objects(objects)
                         if lasting:
-                            tool = self._tools.version(job.tool) or job.tool
+                            tool = self._version(job) or job.tool
                             self._library.put_derived(job.file.root, job.recipe, tool, results[job])
                     bar.to(len(todo) - len(waiting))
         except BaseException:
@@ -135,11 +142,28 @@ class Deriver:
         for result in remembered.values():
             if "error" not in result and all(self._store.holds(file) for file in _files(result)):
                 return result
-        tool = self._tools.version(job.tool)
+        tool = self._version(job)
         if tool is None:
             return {"error": f"{job.tool} is not installed", "code": ToolError.code}
         failed = remembered.get(tool)
         return failed if failed and "error" in failed else None
+
+    def _version(self, job: _Job) -> str | None:
+        return self._tools.version(job.tool) if job.tool else "lessonbox"
+
+    def _unzip(self, file: FileId) -> tuple[dict[str, Any], _Objects, bool]:
+        with self._tools.folder() as folder:
+            try:
+                unpacked = unpack(self._store.path(file.root), folder)
+            except PathError as error:
+                return {"error": error.what, "code": error.code, "refused": True}, [], True
+            except (TooBigError, MediaError) as error:
+                return {"error": error.what, "code": error.code}, [], True
+            if unpacked is None:
+                return {"parts": []}, [], True
+            admitted = {name: self._store.admit_made(path) for name, path in unpacked.files.items()}
+        parts = [[name, *_json(made)] for name, (made, _) in admitted.items()]
+        return {"parts": parts, "left_out": list(unpacked.left_out)}, list(admitted.values()), True
 
     def _to_pdf(self, file: FileId, ending: str) -> tuple[dict[str, Any], _Objects, bool]:
         with self._tools.folder() as folder:
@@ -259,6 +283,7 @@ def _file(value: Any) -> FileId | None:
 
 def _files(result: Mapping[str, Any]) -> list[FileId]:
     listed = [result["pdf"]] if "pdf" in result else result.get("pages", [])
+    listed = listed or [[root, length] for _, root, length in result.get("parts", [])]
     return [FileId(root, length) for root, length in listed]
 
 
@@ -271,4 +296,7 @@ def _made(file: FileId, first: Mapping[str, Any], pages: Mapping[FileId, Mapping
         notes.append((MediaError.code, f"only the first {len(listed)} of {shown['count']} pages have images"))
     if first.get("odd"):
         notes.append((MediaError.code, f"an old board may not play it: {'; '.join(first['odd'])}"))
-    return Made(pdf, listed, first.get("seconds"), tuple(notes))
+    if first.get("left_out"):
+        notes.append((SourceError.code, f"empty files in the zip: {', '.join(first['left_out'])[:200]}"))
+    parts = tuple((path, FileId(root, length)) for path, root, length in first.get("parts", []))
+    return Made(pdf, listed, first.get("seconds"), parts, bool(first.get("refused")), tuple(notes))

@@ -9,6 +9,7 @@ from content_sync.errors import LessonError, PathError
 from content_sync.formats import torrent
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.lesson import (
+    KINDS,
     MAX_LESSON,
     NAME,
     Lesson,
@@ -20,6 +21,7 @@ from content_sync.formats.lesson import (
 from county.publish.derive import Made
 from county.publish.names import media_type, stem, suffix
 from county.publish.scan import PlannedLesson, PlannedResource, Taken
+from county.publish.unzip import ENTRY
 
 _STEM_BYTES = 230
 
@@ -36,7 +38,7 @@ def describe(
     planned: PlannedLesson, held: Mapping[str, FileId], made: Mapping[tuple[FileId, str], Made]
 ) -> Lesson | None:
     """The lesson of the files that are held (by source path); None when no resource has its main file."""
-    usable = [r for r in planned.resources if all(f.role != "main" or f.node.path in held for f in r.files)]
+    usable = [resource for resource in planned.resources if _usable(resource, held, made)]
     taken = Taken([f.path for r in usable for f in r.files if f.node.path in held])
     resources = tuple(_resource(resource, held, made, taken) for resource in usable)
     if not resources:
@@ -58,6 +60,15 @@ def describe(
         language=planned.language,
         licence=planned.licence,
         source=planned.source,
+    )
+
+
+def _usable(
+    planned: PlannedResource, held: Mapping[str, FileId], made: Mapping[tuple[FileId, str], Made]
+) -> bool:
+    mains = [file for file in planned.files if file.role == "main"]
+    return all(file.node.path in held for file in mains) and not any(
+        made.get((held[file.node.path], suffix(file.path)), Made()).refused for file in mains
     )
 
 
@@ -83,10 +94,17 @@ def _resource(
             ResourceFile(f"{folder}/{number:0{digits}}.jpg", "page", file)
             for number, file in enumerate(derived.pages, 1)
         ]
+    kind, step = planned.kind, planned.step
+    if derived.parts:
+        folder = _free(taken, base, "", f"/{ENTRY}")
+        roles = {ENTRY: "main"}
+        files = [ResourceFile(f"{folder}/{path}", roles.get(path, "part"), f) for path, f in derived.parts]
+        main = next(entry for entry in files if entry.role == "main")
+        kind, step = "interactive", KINDS["interactive"][1] if step == KINDS[kind][1] else step
     return Resource(
         id=planned.id,
-        kind=planned.kind,
-        step=planned.step,
+        kind=kind,
+        step=step,
         title=planned.title,
         media_type=media_type(main.path),
         files=tuple(files),

@@ -220,6 +220,8 @@ class _Run:
         for file, key in mains:
             for code, what in made[key].notes if key in made else ():
                 ending = "" if code == ToolError.code else "; published as it is"
+                if made[key].refused:
+                    ending = "; left out"
                 self.problems.append(Problem(code, Problem.source(file.where, "").path, what + ending))
         return made
 

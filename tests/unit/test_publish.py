@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -720,3 +721,31 @@ def test_no_row_without_its_file(county: County, tmp_path: Path) -> None:
         setup.enrol(county.paths, settings, "1", "校", [], tmp_path / "file" / "box.json", NOW)
     with Library.open(county.paths.library_db) as library:
         assert library.boxes() == []
+
+
+def test_a_zipped_courseware_is_unpacked_and_a_hostile_zip_left_out(county: County, tmp_path: Path) -> None:
+    good, bad, plain = (tmp_path / f"{name}.zip" for name in ("good", "bad", "plain"))
+    for path, names in (
+        (good, ["笔顺/index.html", "笔顺/a.js"]),
+        (bad, ["index.html", "../a.js"]),
+        (plain, ["a.txt"]),
+    ):
+        with zipfile.ZipFile(path, "w") as made:
+            for name in names:
+                made.writestr(name, name)
+    county.write("互动课件 笔顺.zip", good.read_bytes())
+    county.write("互动课件 坏的.zip", bad.read_bytes())
+    county.write("资料.zip", plain.read_bytes())
+    done = county.publish()
+    assert [(p.code, p.path.rpartition("/")[2]) for p in done.problems] == [("E-PATH", "互动课件 坏的.zip")]
+    resources = {r.title: r for r in county.lessons()["古诗三首"].resources}
+    assert set(resources) == {"笔顺", "古诗三首"}
+    assert resources["笔顺"].kind == "interactive" and resources["笔顺"].media_type == "text/html"
+    assert {(f.path, f.role) for f in resources["笔顺"].files} == {
+        ("互动课件 笔顺/index.html", "main"),
+        ("互动课件 笔顺/a.js", "part"),
+    }
+    assert resources["古诗三首"].main.path == "资料.zip"
+    again = county.publish()
+    assert (again.release, again.new_bytes) == (done.release, 0)
+    assert [p.code for p in again.problems] == ["E-PATH"]
