@@ -45,7 +45,7 @@ def unpack(archive: Path, folder: Path) -> Unpacked | None:
     try:
         with zipfile.ZipFile(archive) as opened:
             return _unpack(opened, archive.stat().st_size, folder)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, zlib.error) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error) as error:
         raise MediaError(f"the zip is damaged or of a kind that can't be read: {str(error)[:120]}") from None
 
 

@@ -451,14 +451,14 @@ def test_login(county: County) -> None:
 
 
 def test_one_server_a_folder_and_one_a_port(county: County) -> None:
-    for listen, code in (
-        (f"127.0.0.1:{county.port}", "E-BUSY"),
-        ("127.0.0.1:0", "E-BUSY"),
-        ("nonsense", "E-SETTING"),
+    for listen, code, exit_code in (
+        (f"127.0.0.1:{county.port}", "E-BUSY", 1),
+        ("127.0.0.1:0", "E-BUSY", 1),
+        ("nonsense", "E-USAGE", 2),
     ):
         command = [sys.executable, "-m", "county", "serve", "--listen", listen, "--data", str(county.data)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 1 and done.stderr.startswith(f"error {code}:"), done.stderr
+        assert done.returncode == exit_code and done.stderr.startswith(f"error {code}:"), done.stderr
         assert done.stderr.count("\n") == 1
 
 
