@@ -13,6 +13,8 @@ _UNIT = re.compile(rf"第\s*{_NUMBER}\s*单元")
 _LESSON_WORD = re.compile(rf"第\s*{_NUMBER}\s*课(?:[\s._、:：—-]*)(.*)", re.DOTALL)
 _LESSON_NUMBER = re.compile(r"(\d{1,4})(?:\s*[.．](?!\d)|\s*[、_—-]|\s)\s*(.+)", re.DOTALL)
 _VOLUME = re.compile(r"(.+?)\s*(上册|下册|全一册)")
+#: The grade of what is for no grade in particular: teacher training, community lessons.
+ANY_GRADE = "不分年级"
 _AFTER_WORD = re.compile(r"^[\s._、:：—-]+")
 
 #: Ending -> media type. What is not here is application/octet-stream.

@@ -161,7 +161,7 @@ class _Planner:
                 self.problems.append(Problem.of(at, error))
                 continue
             if level == "年级册次" and grade_volume(name) is None:
-                self.odd(at, "is not a grade followed by 上册, 下册 or 全一册")
+                self.odd(at, "is not a grade followed by 上册, 下册 or 全一册, nor 全一册 alone")
             elif level == "课":
                 self.lesson(child, (*names, name), at)
             else:

@@ -89,6 +89,7 @@ def test_units_and_volumes() -> None:
     assert grade_volume("九年级全一册") == ("九年级", "全一册")
     assert grade_volume("3年级上册") == grade_volume("３年级上册") == ("三年级", "上册")
     assert grade_volume("三年级") is None and grade_volume("上册") is None
+    assert grade_volume("全一册") == ("不分年级", "全一册")
 
 
 @pytest.mark.parametrize(
