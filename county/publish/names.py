@@ -146,6 +146,8 @@ def grade_volume(name: str) -> tuple[str, str] | None:
 
     `3年级上册` is the same volume, so it has the same name.
     """
+    if name.strip() == "全一册":
+        return ANY_GRADE, "全一册"
     found = _VOLUME.fullmatch(name.strip())
     if not found:
         return None
