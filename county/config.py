@@ -30,8 +30,8 @@ COUNTY_SETTINGS = (
         3650,
     ),
     Setting("timezone", "Asia/Shanghai", "time zone of dates in statistics and on the county's pages"),
-    Setting("page_width", 1440, "width of the page images made from PDF and PPT", "px", 320, 4096),
-    Setting("most_pages", 200, "pages of one document that are turned into images", "pages", 0, 10_000),
+    Setting("page_pixels", 1440, "longer side of the page images made from PDF and PPT", "px", 320, 4096),
+    Setting("most_pages", 100, "pages of one document that are turned into images", "pages", 0, 10_000),
 )
 
 

@@ -20,7 +20,7 @@ from county.publish.store import Store
 from county.publish.tools import Ran, Tools
 from county.publish.unzip import unpack
 
-QUALITY = 75
+QUALITY = 65
 WORKERS = 2
 _MOST_SECONDS = 1 << 31
 _Objects = list[tuple[FileId, bytes]]
@@ -67,10 +67,10 @@ class Deriver:
     """Derives files for one publishing. Raises DiskFullError, StorageError; all else becomes a note."""
 
     def __init__(
-        self, library: Library, store: Store, tools: Tools, page_width: int, most_pages: int, bar: NewBar
+        self, library: Library, store: Store, tools: Tools, page_pixels: int, most_pages: int, bar: NewBar
     ) -> None:
         self._library, self._store, self._tools, self._bar = library, store, tools, bar
-        self._width, self._most = page_width, most_pages
+        self._pixels, self._most = page_pixels, most_pages
 
     def derive(self, files: Iterable[tuple[FileId, str]]) -> dict[tuple[FileId, str], Made]:
         """Everything for files given with their endings; endings that need nothing are left out."""
@@ -99,7 +99,7 @@ class Deriver:
         return None
 
     def _pages(self, pdf: FileId) -> _Job:
-        recipe = f"pages width={self._width} quality={QUALITY} most={self._most}"
+        recipe = f"pages longer side={self._pixels} quality={QUALITY} most={self._most}"
         return _Job(pdf, recipe, "poppler-utils", lambda: self._to_pages(pdf))
 
     def _run(self, what: str, jobs: Iterable[_Job]) -> dict[_Job, dict[str, Any]]:
@@ -198,8 +198,15 @@ class Deriver:
             found = re.search(rb"^Pages:\s+(\d+)", info.out, re.MULTILINE)
             count = int(found[1]) if found else 0
             ran = self._tools.run(
-                ["pdftoppm", "-jpeg", "-jpegopt", f"quality={QUALITY}", "-scale-to-x", str(self._width)]
-                + ["-scale-to-y", "-1", "-l", str(self._most), path, str(folder / "page")],
+                [
+                    "pdftoppm",
+                    "-jpeg",
+                    "-jpegopt",
+                    f"quality={QUALITY},optimize=y",
+                    "-scale-to",
+                    str(self._pixels),
+                ]
+                + ["-l", str(self._most), path, str(folder / "page")],
                 folder,
             )
             images = sorted(folder.glob("page-*.jpg"), key=lambda image: int(image.stem.rpartition("-")[2]))

@@ -114,7 +114,7 @@ def publish(
                     library,
                     run.store,
                     tools or Tools(work),
-                    settings.number("page_width"),
+                    settings.number("page_pixels"),
                     settings.number("most_pages"),
                     new_bar,
                 ),
