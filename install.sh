@@ -73,7 +73,15 @@ elif [ -n "$name" ] && [ ! -e "$data/county.toml" ]; then
 fi
 if [ -d "$data" ]; then chown -R "$user:$user" "$data"; fi
 
+# avahi owns the host name that boards type; a name that somebody chose stays.
+avahi=/etc/avahi/avahi-daemon.conf renamed=
+if [ "$kind" = box ] && [ -f "$avahi" ] && ! grep -q '^host-name=' "$avahi"; then
+  sed -i 's/^\[server\]/[server]\nhost-name=lesson/' "$avahi"
+  renamed=yes
+fi
+
 if [ -d /run/systemd/system ]; then
+  if [ -n "$renamed" ]; then systemctl restart avahi-daemon; fi
   systemctl daemon-reload
   systemctl enable --quiet "${units[@]}"
   systemctl restart "${units[@]}"
