@@ -51,9 +51,12 @@ def test_serves_then_lets_go(tmp_path: Path, wait_until: Wait) -> None:
     _session, handle = leech(made, tmp_path / "box")
     handle.connect_peer(("127.0.0.1", seeder.port()))
     wait_until(lambda: seeder.poll() == [] and handle.status().is_seeding, 60, "download")
-    wait_until(lambda: seeder.poll() == [] and bool(seeder.served()), 30, "figures")
-    (served,) = seeder.served()
-    assert (served.infohash, served.uploaded) == (made.infohash, sum(map(len, data.values())))
+    sent = [(made.infohash, sum(map(len, data.values())))]
+    wait_until(
+        lambda: seeder.poll() == [] and [(s.infohash, s.uploaded) for s in seeder.served()] == sent,
+        30,
+        "figures",
+    )
     seeder.remove(made.infohash)
     assert not seeder.held() and not seeder.served()
     assert {path.read_bytes() for path in objects.values()} == set(data.values())
