@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.config import BoxPaths
+from appliance.config import BoxPaths, county_urls, read_enrolment
 from appliance.health import checks
 from appliance.usage.dating import NTP, Anchor, believable
 from appliance.usage.outbox import Frame, Outbox
@@ -22,15 +22,15 @@ from content_sync.adapters.files import read_capped, write_durable
 from content_sync.adapters.keys import BoxKey
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.timefloor import TimeFloor
-from content_sync.errors import FormatError, LessonBoxError, NotFoundError, SetupError
-from content_sync.formats import dsse
-from content_sync.formats.enrolment import (
-    MAX_ENROLMENT,
-    Enrolment,
-    claim_proof,
-    dump_enrolment,
-    parse_enrolment,
+from content_sync.errors import (
+    FormatError,
+    LessonBoxError,
+    NotFoundError,
+    SequenceConflictError,
+    SetupError,
 )
+from content_sync.formats import dsse
+from content_sync.formats.enrolment import Enrolment, claim_proof, dump_enrolment
 from content_sync.formats.envelope import MAX_ENVELOPE, Envelope, parse_envelope
 from content_sync.ports import Clock, Problem
 from content_sync.settings import Settings
@@ -40,14 +40,6 @@ AFTER_ERROR = 30.0
 MANY_WAIT = 1_000  # sessions that make a batch even while others are unsent
 PACK_EVERY = 3_600  # while the county does not answer: few and larger batches
 _LOG = logging.getLogger("agent")
-
-
-def read_enrolment(paths: BoxPaths) -> Enrolment:
-    """This box's enrolment. Raises SetupError when there is none, FormatError."""
-    try:
-        return parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT))
-    except NotFoundError:
-        raise SetupError(f"{paths.data} has no enrolment") from None
 
 
 def read_floor(paths: BoxPaths) -> TimeFloor:
@@ -89,13 +81,13 @@ class Agent:
             self._key = BoxKey.load(paths.key)
         except NotFoundError:
             raise SetupError(f"{paths.data} has no key") from None
-        urls = settings.texts("urls") or self._enrolment.urls
         self._outbox = Outbox(paths.outbox_db)
-        self._uploader = Uploader(http, urls, clock, chance)
+        self._uploader = Uploader(http, county_urls(settings, self._enrolment.urls), clock, chance)
         self._envelope_seen: tuple[int, int, int] | None = None
         self._enrolled = False
         self._next_cycle = self._last_pack = float("-inf")
         self._trouble: LessonBoxError | None = None
+        self._copied: SequenceConflictError | None = None
         self._address: str | None = None
         self._announce_problem = ""
         self._changed = False
@@ -128,7 +120,8 @@ class Agent:
                 self._tell()
                 self._changed = False
         except LessonBoxError as error:
-            _LOG.warning("%s", error.line())
+            if self._trouble is None or self._trouble.line() != error.line():  # once, not every two seconds
+                _LOG.warning("%s", error.line())
             self._trouble = error
             self._next_cycle = self._clock.monotonic() + min(AFTER_ERROR, self._every)
             with suppress(LessonBoxError):  # it has been logged
@@ -190,8 +183,13 @@ class Agent:
         return True
 
     def _obey(self, envelope: Envelope) -> None:
-        if envelope.ack is not None:
-            self._outbox.forget(envelope.ack)
+        self._copied = None
+        try:
+            if envelope.ack is not None:
+                self._outbox.forget(envelope.ack)
+        except SequenceConflictError as error:
+            _LOG.warning("%s", error.line())
+            self._copied = error
         self._enrolled = envelope.enrolled
         if envelope.enrolled and self._enrolment.claim is not None:
             without = replace(self._enrolment, claim=None)
@@ -228,6 +226,9 @@ class Agent:
         if self._uploader.failure and self._outbox.unsent():
             message = f"使用记录暂时送不到县里，都保存在盒子里：{self._uploader.failure}"
             problems.append(Problem("E-NETWORK", "reports", message, since))
+        if self._copied is not None:
+            message = f"县里已有本机编号更大的报告，本机的数据像是旧的副本，请重新注册：{self._copied.what}"
+            problems.append(Problem(self._copied.code, "outbox", message, since))
         if self._announce_problem:
             message = f"局域网里暂时找不到盒子的名字：{self._announce_problem}"
             problems.append(Problem("E-NETWORK", "mdns", message, since))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from content_sync.adapters.files import read_capped
-from content_sync.errors import SetupError
+from content_sync.errors import FormatError, NotFoundError, SettingError, SetupError
+from content_sync.formats.enrolment import MAX_ENROLMENT, Enrolment, check_url, parse_enrolment
 from content_sync.settings import Setting, Settings, parse
 
 BOX_SETTINGS = (
@@ -26,6 +29,7 @@ BOX_SETTINGS = (
         "sources",
         ("drop", "torrent", "webseed"),
         "where content comes from: drop folders, boxes and county by BitTorrent, the county by HTTP",
+        choices=("drop", "torrent", "webseed"),
     ),
     Setting("active_lessons", 4, "lessons fetched at the same time", "lessons", 1, 64),
     Setting("upload_peers", 20, "other boxes served at the same time", "peers", 0, 500),
@@ -114,4 +118,28 @@ def load_settings(data: Path) -> Settings:
     path = BoxPaths(data).config
     if not path.is_file():
         raise SetupError(f"{data} is not a box's data folder")
-    return parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
+    settings = parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
+    for url in settings.texts("urls"):
+        try:
+            check_url(url)
+        except FormatError as error:
+            raise SettingError(f"urls: {error.what}") from None
+    for folder in settings.texts("drop_folders"):
+        if not Path(folder).is_absolute():
+            raise SettingError(f"drop_folders: {folder!r} does not begin with /")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?", settings.text("host_name")):
+        raise SettingError("host_name must be letters a to z, digits and - between them, at most 60")
+    return settings
+
+
+def read_enrolment(paths: BoxPaths) -> Enrolment:
+    """The box's enrolment. Raises SetupError when there is none, EnrolError, FormatError."""
+    try:
+        return parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT))
+    except NotFoundError:
+        raise SetupError(f"{paths.data} has no enrolment") from None
+
+
+def county_urls(settings: Settings, enrolled: Sequence[str]) -> tuple[str, ...]:
+    """The county's addresses without closing slash: those of box.toml, else those of the enrolment."""
+    return tuple(url.rstrip("/") for url in settings.texts("urls") or enrolled)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import os
 import selectors
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from appliance.announce.mdns import lan_addresses
 from appliance.config import BoxPaths
 from appliance.usage.outbox import read_agent_status
+from content_sync.adapters.process import die_with_parent
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import LessonBoxError, SetupError
 from content_sync.terminal import DONE, FAILED, USAGE, Progress
@@ -31,7 +31,6 @@ _HOPELESS = ("E-SETUP", "E-SETTING", "E-NEWER-DATA")  # starting again helps not
 _PERHAPS = "E-BUSY"  # something else is still ending, or it is there to stay
 _TRIES = 4
 _TURN = 0.25
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -56,7 +55,6 @@ class Supervisor:
     say: Callable[[str], None]
     children: list[Child] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    _libc: ctypes.CDLL = field(default_factory=lambda: ctypes.CDLL(None))
 
     def __post_init__(self) -> None:
         self.children = [Child(name, command) for name, command in self.commands.items()]
@@ -95,9 +93,8 @@ class Supervisor:
     def _start(self, child: Child, now: float) -> None:
         parent = os.getpid()
 
-        def tie() -> None:  # runs in the child: it must not outlive this process (prctl(2))
-            self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:
+        def tie() -> None:  # runs in the child
+            if not die_with_parent(parent, signal.SIGTERM):
                 os._exit(FAILED)
 
         child.process = subprocess.Popen(
@@ -156,7 +153,7 @@ class Supervisor:
         child.failures = 1 if lived > _STEADY else child.failures + 1
         if child.error == _PERHAPS and child.failures >= _TRIES:
             return int(code) or FAILED
-        wait = min(_MOST_WAIT, _FIRST_WAIT * 2 ** (child.failures - 1))
+        wait = min(_MOST_WAIT, _FIRST_WAIT * 2 ** min(child.failures - 1, 10))  # 2 ** 1024 is no float
         child.start_at = now + wait
         self.say(f"{child.name:5} | ended ({_how(code)}); starts again in {wait:.0f} s")
         return None

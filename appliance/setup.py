@@ -58,8 +58,3 @@ def _config(enrolment: Enrolment) -> str:
         unit = f" ({setting.unit})" if setting.unit else ""
         lines += [f"# {setting.help}{unit}", f"#{setting.name} = {toml_value(setting.default)}", ""]
     return "\n".join(lines)
-
-
-def read_enrolment(paths: BoxPaths) -> Enrolment:
-    """The box's enrolment. Raises NotFoundError, EnrolError, FormatError."""
-    return parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT))

@@ -8,8 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from appliance.config import BoxPaths
-from appliance.setup import read_enrolment
+from appliance.config import BoxPaths, read_enrolment
 from appliance.usage.outbox import read_agent_status
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.trust import weeks_stale

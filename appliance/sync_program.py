@@ -139,7 +139,8 @@ def _ask_running_sync(paths: BoxPaths, path: Path, patience: float) -> dict[str,
     deadline = time.monotonic() + patience
     try:
         while not answer.exists():
-            if time.monotonic() > deadline:
+            unanswered = not request.exists() and not answer.exists()
+            if unanswered or time.monotonic() > deadline:
                 raise BusyError(f"the running sync did not take {path}")
             time.sleep(0.2)
         result = load(read_capped(answer, 1 << 20), 1 << 20)
@@ -165,7 +166,8 @@ def _answer_requests(paths: BoxPaths, box: SyncBox) -> None:
             result = _import(box, Path(str(path)))
         except LessonBoxError as error:
             result = {"error": error.what}
-        write_durable(request.with_suffix(".answer"), json.dumps(result, ensure_ascii=False).encode())
+        with suppress(LessonBoxError):  # a full disk takes no answer: it must not be done again at each start
+            write_durable(request.with_suffix(".answer"), json.dumps(result, ensure_ascii=False).encode())
         request.unlink(missing_ok=True)
 
 

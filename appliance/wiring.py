@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.config import BoxPaths, load_settings
-from appliance.setup import read_enrolment
+from appliance.config import BoxPaths, county_urls, load_settings, read_enrolment
 from content_sync.adapters.clock import SystemClock
 from content_sync.adapters.files import sync_folder
 from content_sync.adapters.http import HttpFetcher
@@ -20,13 +19,11 @@ from content_sync.adapters.sqlite_writer import State
 from content_sync.adapters.tuf import Trust
 from content_sync.adapters.watchdog import Folders, WatchedFolders
 from content_sync.engine.sync import Engine, Options, Parts
-from content_sync.errors import DamagedDataError, SettingError
+from content_sync.errors import DamagedDataError
 from content_sync.formats.canonical import dump
-from content_sync.formats.enrolment import check_url
 from content_sync.settings import Settings
 
 _log = logging.getLogger(__name__)
-SOURCES = ("drop", "torrent", "webseed")
 
 
 @dataclass
@@ -81,10 +78,8 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
     """
     paths, settings = BoxPaths(data), load_settings(data)
     enrolment = read_enrolment(paths)
-    urls = tuple(check_url(url) for url in settings.texts("urls")) or enrolment.urls
+    urls = county_urls(settings, enrolment.urls)
     sources = settings.texts("sources")
-    if set(sources) - set(SOURCES):
-        raise SettingError(f"sources may hold {', '.join(SOURCES)}")
     clock, state = SystemClock(), open_state(paths.state_db)
     folders = _drop_folders(paths, settings) if "drop" in sources else []
     drops = WatchedFolders(folders, wake) if watch else Folders(folders)

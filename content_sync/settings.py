@@ -34,6 +34,8 @@ class Setting:
         if isinstance(self.default, tuple):
             if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
                 raise SettingError(f"{self.name} must be a list of texts")
+            if self.choices and not set(value) <= set(self.choices):
+                raise SettingError(f"{self.name} may hold {', '.join(self.choices)}")
             return tuple(value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise SettingError(f"{self.name} must be {_KINDS[kind]}, not {value!r}")

@@ -207,6 +207,7 @@ def _run_web(data: Path, listener: int) -> None:
 
     from county.publish.signing import Repository
     from county.wiring import build_app
+    from county.worker import PatientWorker, QuietLog
 
     paths, settings = CountyPaths(data), load_settings(data)
     # Whatever is wrong with the keys is said here in one line, not by a worker that dies again and again.
@@ -220,7 +221,8 @@ def _run_web(data: Path, listener: int) -> None:
     options = {
         "bind": f"fd://{listener}",
         "workers": 1,  # the tracker's memory is in it
-        "worker_class": "gthread",
+        "worker_class": PatientWorker,
+        "logger_class": QuietLog,
         "threads": settings.number("threads"),
         "worker_connections": 4000,
         "keepalive": 75,

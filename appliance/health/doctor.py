@@ -6,16 +6,16 @@ import importlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.agent import read_enrolment, read_floor
+from appliance.agent import read_floor
 from appliance.announce.avahi import avahi_host_name
 from appliance.announce.mdns import own_avahi_name
-from appliance.config import BoxPaths, load_settings
+from appliance.config import BoxPaths, county_urls, load_settings, read_enrolment
 from appliance.usage.dating import believable
 from appliance.usage.outbox import read_agent_status
 from appliance.usage.upload import Asker
@@ -119,7 +119,7 @@ def _clock(paths: BoxPaths, clock: Clock) -> str:
 
 
 def _county(paths: BoxPaths, http: Asker) -> str:
-    urls: Sequence[str] = load_settings(paths.data).texts("urls") or read_enrolment(paths).urls
+    urls = county_urls(load_settings(paths.data), read_enrolment(paths).urls)
     failures = []
     for url in urls:
         try:

@@ -19,7 +19,7 @@ from appliance.usage import database
 from appliance.usage.dating import HELD_BOOTS, NTP, SYSTEM, Anchor, Boot, Calendar, believable
 from appliance.usage.sessions import Stored, build
 from content_sync.core.timefloor import TimeFloor
-from content_sync.errors import FormatError
+from content_sync.errors import FormatError, SequenceConflictError
 from content_sync.formats.canonical import dump
 from content_sync.formats.envelope import Ack
 from content_sync.formats.report import (
@@ -225,7 +225,13 @@ class Outbox:
         ]
 
     def forget(self, ack: Ack) -> int:
-        """Delete the batches that the county acknowledged; how many."""
+        """Delete the batches that the county acknowledged; how many.
+
+        Raises SequenceConflictError, and deletes nothing, when it acknowledges numbers not given yet:
+        this outbox is a copy of an older state, and what it numbers now is not what the county has.
+        """
+        if ack.stream == self.stream and max([ack.through, *(last for _, last in ack.also)]) > self.seq:
+            raise SequenceConflictError(f"the county has reports beyond {self.seq}, the last one of this box")
         covered = [seq for (seq,) in self._all("SELECT seq FROM batch") if ack.covers(self.stream, seq)]
         if covered:
             with self._transaction():

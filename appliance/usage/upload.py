@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
@@ -131,7 +132,9 @@ class Uploader:
 
     def _note_time(self, outbox: Outbox, floor: TimeFloor, date: str, before: float, after: float) -> None:
         try:
-            unix = int(parsedate_to_datetime(date).timestamp())
+            told = parsedate_to_datetime(date)
+            # HTTP's time is UTC (RFC 9110 5.6.7); without a zone it would be read as this machine's own
+            unix = int((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp())
         except (ValueError, TypeError, OverflowError):
             return
         middle, half = int((before + after) / 2), int((after - before) / 2) + 1

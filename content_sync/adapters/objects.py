@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +25,19 @@ from content_sync.formats.hashtree import BLOCK, FileId
 _PORTION = 64 * BLOCK
 
 
+def open_regular(path: Path) -> io.FileIO:
+    """Open a file to read, without a buffer: no link, and nothing that would wait for a writer (a pipe, a
+    device), whatever a scan found there before. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return open(descriptor, "rb", buffering=0)
+
+
 def read_blocks(path: Path, first: int = 0) -> Iterator[bytes]:
     """A file's bytes from block `first` on, 16 KiB at a time, the last may be short. Raises OSError."""
-    with path.open("rb", buffering=0) as stream:
+    with open_regular(path) as stream:
         stream.seek(first * BLOCK)
         rest = b""
         while data := stream.read(_PORTION):

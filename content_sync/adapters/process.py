@@ -8,6 +8,8 @@ import os
 from content_sync.errors import StorageError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+#: Loaded before any fork: in a child of a program with threads nothing may be loaded.
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent: int, signal_number: int) -> bool:
@@ -16,6 +18,6 @@ def die_with_parent(parent: int, signal_number: int) -> bool:
     Call it first in the child; `parent` is the process id that started it. Holds for this process only, not
     for its own children (prctl(2)).
     """
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0):
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0):
         raise StorageError(f"prctl: {os.strerror(ctypes.get_errno())}")
     return os.getppid() == parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 from content_sync.adapters.http import HttpFetcher
 from content_sync.errors import LessonBoxError, NetworkError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class Ranges:
             try:
                 data: bytes | None = _fetch(fetcher, wanted)
             except LessonBoxError:
+                data = None
+            except Exception:  # whatever a server makes the library do, the asker gets an answer
+                _log.exception("%s", wanted.url)
                 data = None
             self._answers.put((wanted, data))
             self._wake()

@@ -2,7 +2,7 @@
 PRAGMA user_version = 1;
 
 -- release (number of the applied release, 0 before the first), generation (rises whenever what a page shows may have changed),
--- county, box, school_code, school_name, issued and expires (unix seconds of the release), applied (digest of what was applied),
+-- county, box, school_code, school_name, timestamp (its version), issued and expires (unix seconds of the release), applied (digest of what was applied),
 -- envelope (its version), envelope_time (unix seconds), enrolled (1 or 0), ack (JSON as in formats.md 5, or null), collections (JSON list),
 -- floor (JSON, core/timefloor.py).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -12,7 +12,7 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from content_sync.adapters.objects import read_blocks
+from content_sync.adapters.objects import open_regular, read_blocks
 from content_sync.formats.hashtree import BLOCK
 from content_sync.ports import DropStat
 
@@ -45,7 +45,7 @@ class Folders:
             except NotADirectoryError:
                 found.extend(_stat(top))
                 continue
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a name that no file can have
                 continue
             with entries:
                 for entry in entries:
@@ -68,7 +68,7 @@ class Folders:
     def block(self, path: str, index: int) -> bytes | None:
         """One block, or None."""
         try:
-            with open(path, "rb", buffering=0) as stream:
+            with open_regular(Path(path)) as stream:
                 return os.pread(stream.fileno(), BLOCK, index * BLOCK)
         except OSError:
             return None
@@ -76,7 +76,7 @@ class Folders:
     def small(self, path: str, cap: int) -> bytes | None:
         """All bytes of a small file, or None."""
         try:
-            with open(path, "rb") as stream:
+            with open_regular(Path(path)) as stream:
                 data = stream.read(cap + 1)
         except OSError:
             return None

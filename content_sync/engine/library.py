@@ -26,8 +26,8 @@ class Library:
 
     @property
     def current(self) -> bool:
-        """Whether the newest accepted release is the one that is followed."""
-        return self._followed == self._newest()
+        """Whether the newest accepted release is the one that is followed; never before there is one."""
+        return self._followed is not None and self._followed == self._newest()
 
     def _newest(self) -> tuple[int, tuple[str, ...]] | None:
         trust, envelope = self._refresh.trust, self._refresh.envelope
@@ -86,8 +86,12 @@ class Library:
             self._state.set_files(package.torrent)
         return package
 
-    def describe_all(self, offers: Sequence[Offer]) -> list[Package]:
-        """Describe every package whose description lies here; those that are new."""
+    def describe_all(self, offers: Sequence[Offer]) -> list[str]:
+        """Describe every package whose description lies here; infohashes of those that are new."""
         known = self._state.described()
-        found = (self.package(infohash, offers) for infohash in self.entries if infohash not in known)
-        return [package for package in found if package is not None]
+        return [name for name in self.entries if name not in known and self.package(name, offers) is not None]
+
+    def lists_any(self, infohash: str, leaves: set[bytes]) -> bool:
+        """Whether a package whose description is here holds one of these blocks."""
+        entry = self.entries.get(infohash)
+        return entry is not None and self._targets.lists_any(entry, leaves)

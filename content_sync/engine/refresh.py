@@ -49,8 +49,9 @@ class Refresh:
             for name in names
             if name.endswith(".root.json") and name.split(".")[0].isdigit()
         )
-        roots = [self._shelf.get(f"metadata/{number}.root.json", MAX_ROOT) or b"" for number in numbers]
+        roots: list[bytes] = []
         try:
+            roots += [self._shelf.get(f"metadata/{number}.root.json", MAX_ROOT) or b"" for number in numbers]
             timestamp = self._shelf.get("metadata/timestamp.json", MAX_TIMESTAMP)
             if timestamp is None:
                 return make(roots, None, None, None)
@@ -60,9 +61,12 @@ class Refresh:
             targets = self._shelf.get(f"metadata/{version}.targets.json", MAX_TARGETS)
             return make(roots, timestamp, snapshot, targets)
         except (TrustError, FormatError) as error:
-            # The disk lost some of it. What is trusted begins again at the enrolment; state.db's release
-            # number still refuses what is older (`_take_timestamp`).
+            # The disk lost some of it. The release is fetched again; state.db's release number still refuses
+            # what is older (`_take_timestamp`). Roots stay, else keys that were replaced would count again.
             self._problems.note("trust", error)
+        try:
+            return make(roots, None, None, None)
+        except (TrustError, FormatError):
             return make((), None, None, None)
 
     def _load_envelope(self) -> Envelope | None:
@@ -80,14 +84,16 @@ class Refresh:
     # What comes
 
     def take(self, offer: Offer) -> bool:
-        """Accept what is newer in an offer, level by level; whether anything was. Raises NetworkError."""
-        changed = self._take_roots(offer)
-        changed = self._take_release(offer) or changed
-        return self._take_envelope(offer) or changed
+        """Accept what is newer in an offer, level by level; False when what it has for a timestamp is none of
+        this county's, as a hotspot's login page. Raises NetworkError."""
+        self._take_roots(offer)
+        held = self._take_release(offer)
+        self._take_envelope(offer)
+        return held
 
-    def _take_roots(self, offer: Offer) -> bool:
-        changed = False
-        while True:
+    def _take_roots(self, offer: Offer) -> None:
+        advanced = True
+        while advanced:
             advanced = False
             for subject, data in offer.roots(self.trust.root_version + 1):
                 trial = self.trust.copy()
@@ -96,20 +102,20 @@ class Refresh:
                 if refusal.error is None:
                     self._shelf.put(f"metadata/{trial.root_version}.root.json", data)
                     self.trust = trial
-                    changed = advanced = True
+                    advanced = True
                     break
-            if not advanced:
-                return changed
 
     def _take_release(self, offer: Offer) -> bool:
         above = 0 if self.trust.needs_targets else self.trust.timestamp_version
+        held = True
         for subject, data in offer.timestamps(above):
             with self._problems.refusal(subject) as refusal:
                 if self._take_timestamp(offer, subject, data):
                     return True
-            if refusal.error is None:
+            held = refusal.error is None
+            if held:
                 self._state.solved(subject)
-        return False
+        return held
 
     def _take_timestamp(self, offer: Offer, subject: str, timestamp: bytes) -> bool:
         trial = self.trust.copy()
@@ -139,20 +145,28 @@ class Refresh:
             if name not in keep and not name.endswith(".root.json"):
                 self._shelf.remove(f"metadata/{name}")
         self.trust = trial
-        self._state.set_meta(
-            {
-                "issued": str(trial.issued),
-                "expires": str(trial.expires),
-                "county": trial.county,
-                "floor": self._floor(trial.issued),
-            }
-        )
+        self.note_release()
         self._state.solved(subject)
         return True
 
-    def _take_envelope(self, offer: Offer) -> bool:
+    def note_release(self) -> None:
+        """Write what the accepted timestamp says to where the other programs read it; once for each."""
+        trust = self.trust
+        if not trust.release or self._state.meta("timestamp") == str(trust.timestamp_version):
+            return
+        self._state.set_meta(
+            {
+                "timestamp": str(trust.timestamp_version),
+                "issued": str(trust.issued),
+                "expires": str(trust.expires),
+                "county": trust.county,
+                "floor": self._floor(trust.issued),
+            }
+        )
+
+    def _take_envelope(self, offer: Offer) -> None:
         if not self.trust.release:
-            return False
+            return
         above = self.envelope.version if self.envelope else 0
         for subject, data in offer.envelopes(self._box, above):
             with self._problems.refusal(subject) as refusal:
@@ -161,8 +175,7 @@ class Refresh:
                 self._shelf.put(ENVELOPE, data)
                 self.envelope = envelope
                 self.note_envelope()
-                return True
-        return False
+                return
 
     def note_envelope(self) -> None:
         """Write what the envelope says to where the other programs read it."""

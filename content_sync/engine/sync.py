@@ -18,7 +18,7 @@ from content_sync.engine.library import Library
 from content_sync.engine.offers import DropOffer, HttpOffer, Offer
 from content_sync.engine.problems import Problems
 from content_sync.engine.refresh import MakeTrust, Refresh
-from content_sync.engine.targets import Package, Targets
+from content_sync.engine.targets import Targets
 from content_sync.engine.transfers import SEEDS, Transfers
 from content_sync.errors import DiskFullError, FormatError, LessonBoxError, NetworkError, StorageError
 from content_sync.ports import Clock, Drops, Fetcher, LessonRow, Shelf, State, Store, Swarm
@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 _READ_AT_ONCE = 128 << 20
 _RETRY_FIRST = 5.0
 _LOOK = 1.0
+#: Drop folders are looked through at most so often, however often they report a change; and once more after
+#: the second when a file is being written to.
+_SCAN_GAP, _STILL = 0.5, 2.0
 _TRIES = 8
 
 
@@ -81,6 +84,7 @@ class Engine:
         )  # packages whose description could not be had, until something changes
         self._reasons: dict[str, str] = {}
         self._next_scan = self._next_refresh = self._next_look = 0.0
+        self._scanned = float("-inf")
         self._network_failures = 0
         self._refreshed = False
         self._dirty = True
@@ -93,6 +97,7 @@ class Engine:
     def start(self) -> None:
         """Take up what is on the disk. Does not touch the network."""
         self._state.set_meta({"box": self._o.box})
+        self._refresh.note_release()
         self._refresh.note_envelope()
         self._ingest.begin()
         self._library.begin()
@@ -126,6 +131,7 @@ class Engine:
         """Do what can be done at `now` (monotonic seconds); when to be woken at the latest."""
         for infohash in self._transfers.poll(now):
             self._settle(infohash, now)
+        self._transfers.resume(now)
         self._look_at_drops(now)
         if now >= self._next_refresh:
             self._refresh_from_county(now)
@@ -151,31 +157,37 @@ class Engine:
         """Whether nothing more can be done now: nothing moved for `patience` seconds, and nothing waits to
         be read."""
         waits = self._ingest.pending or self._keeping.pending or self._dirty or not self._refreshed
+        waits = waits or self._ingest.changing or self._next_scan - now <= _SCAN_GAP
         return not waits and (not self._transfers.running or now - self._moved_at > patience)
 
     @property
     def complete(self) -> bool:
-        """Whether everything that the newest accepted release lists for this box is here."""
+        """Whether there is a release, and all that the newest accepted one lists for this box is here."""
         return self._library.current and all(row.complete for row in self._state.lessons())
 
     def _look_at_drops(self, now: float) -> None:
-        if self._p.drops.hint() or now >= self._next_scan:
-            self._next_scan = now + self._o.scan_seconds
+        if self._p.drops.hint():
+            self._next_scan = min(self._next_scan, self._scanned + _SCAN_GAP)
+        if now >= self._next_scan:
+            self._scanned = now
             for path in self._ingest.scan():
                 self._problems.solved(path)
+            self._next_scan = now + (_STILL if self._ingest.changing else self._o.scan_seconds)
         if self._ingest.pending:
             self._take_in(self._ingest, self._drop_offer, now)
 
     def _take_in(self, ingest: Ingest, offer: DropOffer, now: float) -> None:
-        paths = ingest.read(_READ_AT_ONCE)
+        parts = ingest.read(_READ_AT_ONCE)
         self._take_signed(offer)
         if not ingest.pending:
             offer.settled()
         self._follow((offer,))
-        new = {package.entry.infohash: package for package in self._library.describe_all((offer,))}
-        found = (self._library.package(infohash) for infohash in self._state.lacking() if infohash not in new)
-        self._match(ingest, [package for package in found if package is not None], paths, now)
-        self._match(ingest, list(new.values()), ingest.paths, now)
+        new = self._library.describe_all((offer,))
+        fresh = set(new)
+        came = ingest.leaves(parts)
+        known = [name for name in self._state.lacking() if self._library.lists_any(name, came)]
+        self._match(ingest, [name for name in known if name not in fresh], parts, now)
+        self._match(ingest, new, ingest.parts(), now)
         self._waiting.clear()
         self._show_ready()
         self._dirty = True
@@ -193,7 +205,8 @@ class Engine:
         for offer in self._http:
             offer.down = False
             try:
-                self._refresh.take(offer)
+                if not self._refresh.take(offer):
+                    continue  # its address is shown with what was refused; another may be the county's
             except (NetworkError, FormatError) as error:
                 self._problems.note("county", error)
                 continue
@@ -230,9 +243,10 @@ class Engine:
         try:
             while ingest.pending:
                 self._take_in(ingest, offer, now)
+                self._note(now)
             files = len(ingest.paths)
         finally:
-            ingest.forget_all()
+            ingest.forget_all(but=self._ingest.paths)
         self._clear()
         self._note(now)
         after = {row.id for row in self._state.lessons() if row.complete}
@@ -240,30 +254,26 @@ class Engine:
 
     # Blocks and lessons
 
-    def _match(self, ingest: Ingest, packages: list[Package], paths: Sequence[str], now: float) -> None:
-        if not paths or not packages:
+    def _match(
+        self, ingest: Ingest, infohashes: Sequence[str], parts: Sequence[tuple[str, int]], now: float
+    ) -> None:
+        if not parts or not infohashes:
             return
-        by_name = {package.entry.infohash: package for package in packages}
+        found = map(self._library.package, infohashes)  # one at a time: leaf lists of a library are large
         touched: set[str] = set()
         try:
-            ingest.match(packages, paths, self._transfers.hold, touched)
+            ingest.match((made for made in found if made is not None), parts, self._transfers.hold, touched)
             self._problems.solved("drop")
         except (StorageError, DiskFullError) as error:
             self._problems.note("drop", error)
         for infohash in touched:
-            self._settle(infohash, now, by_name[infohash])
-        self._resume()
+            self._settle(infohash, now)
+        self._transfers.resume(now)
         self._dirty = self._dirty or bool(touched)
 
-    def _resume(self) -> None:
-        try:
-            self._transfers.resume()
-        except (StorageError, DiskFullError) as error:
-            self._problems.note("store", error)
-
-    def _settle(self, infohash: str, now: float, package: Package | None = None) -> None:
+    def _settle(self, infohash: str, now: float) -> None:
         """A package may be whole: verify it, admit what is, show what can be shown."""
-        package = package or self._transfers.running.get(infohash) or self._library.package(infohash)
+        package = self._transfers.running.get(infohash) or self._library.package(infohash)
         if package is None:
             return
         self._dirty = True
@@ -311,6 +321,8 @@ class Engine:
         self._clear()
 
     def _clear(self) -> None:
+        if not self._library.current:
+            return  # before the release is known everything would look unwanted
         described = self._state.described()
         known = all(name in described or name in self._library.blocked for name in self._library.entries)
         self._keeping.clear(known, self._p.store.free() <= self._o.reserve)
@@ -346,7 +358,7 @@ class Engine:
                 self._waiting.add(infohash)
                 again = True
             elif infohash not in known:
-                self._match(self._ingest, [package], self._ingest.paths, now)
+                self._match(self._ingest, [infohash], self._ingest.parts(), now)
                 self._show_ready()
                 again = True
             else:

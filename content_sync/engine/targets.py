@@ -24,6 +24,7 @@ from content_sync.formats.collection import (
     subscribes,
     touches_subject,
 )
+from content_sync.formats.hashtree import HASH
 from content_sync.formats.torrent import Torrent
 from content_sync.ports import Shelf, State
 
@@ -172,6 +173,12 @@ class Targets:
             raise LessonError(f"package {entry.infohash} has another size than its index says")
         lists = torrent.split_leaves(made, leaves)
         return Package(entry, made, {file.file.root: lists[file.path] for file in made.files})
+
+    def lists_any(self, entry: LessonEntry, leaves: set[bytes]) -> bool:
+        """Whether one of these leaves stands in a package's leaf lists, if those are here. Verifies nothing:
+        it only tells which packages are worth the work."""
+        data = self._shelf.get(f"targets/{entry.leaves.url_path}", entry.leaves.length) or b""
+        return any(data[at : at + HASH] in leaves for at in range(0, len(data), HASH))
 
 
 def _is(ref: TargetRef, data: bytes) -> bool:

@@ -7,7 +7,7 @@ from collections import deque
 from content_sync.engine.ingest import Arrivals
 from content_sync.engine.problems import Problems
 from content_sync.engine.targets import Package
-from content_sync.errors import DiskFullError, LessonBoxError, LessonError, StorageError
+from content_sync.errors import DiskFullError, FormatError, LessonBoxError, LessonError, StorageError
 from content_sync.formats import lesson
 from content_sync.ports import Clock, Job, JobFile, JobProgress, State, Store, Swarm
 
@@ -66,21 +66,33 @@ class Transfers:
             del self.running[infohash]
             raise
 
-    def hold(self, infohash: str) -> None:
-        """Let no one but the caller write to a package's files, until `resume`."""
+    def hold(self, root: str, but: str = "") -> None:
+        """Let no one but the caller write to an arriving file, until `resume`: several packages may have it.
+
+        `but`: a package that is in the swarm no more.
+        """
+        for infohash, package in self.running.items():
+            if root in package.leaves and infohash != but:
+                self._hold(infohash)
+
+    def _hold(self, infohash: str) -> None:
         if infohash in self.running and infohash not in self._held and self._swarm is not None:
             self._swarm.remove(infohash)
             self._held.add(infohash)
             self._arrivals.reread(self.running[infohash].leaves)
 
-    def resume(self) -> None:
+    def resume(self, now: float) -> None:
         """Go on with what was held."""
         for infohash in list(self._held):
-            self.start(self.running[infohash])
+            package = self.running[infohash]
+            try:
+                self.start(package)
+            except (StorageError, DiskFullError, FormatError) as error:
+                self.rest(package, now, error)
 
     def stop(self, infohash: str) -> None:
         """End a job; its bytes stay."""
-        self.hold(infohash)
+        self._hold(infohash)
         self._held.discard(infohash)
         self.running.pop(infohash, None)
 
@@ -92,12 +104,9 @@ class Transfers:
         for infohash, message in self._swarm.failed().items():
             package = self.running.pop(infohash, None)
             if package is not None:
-                self._arrivals.reread(package.leaves)
+                self._arrivals.forget(package.leaves)  # made again from the disk when it is wanted
                 self.rest(package, now, StorageError(message))
-        done = [infohash for infohash in self._swarm.finished() if infohash in self.running]
-        for infohash in done:
-            self._arrivals.reread(self.running[infohash].leaves)
-        return done
+        return [infohash for infohash in self._swarm.finished() if infohash in self.running]
 
     def rest(self, package: Package, now: float, error: LessonBoxError) -> None:
         """It did not work: end the job and try again later. Several times, or a full disk, is worth a
@@ -122,10 +131,12 @@ class Transfers:
     def admit(self, package: Package, now: float) -> bool:
         """Verify every byte that came, once more from the disk; make whole files objects. Whether all are.
 
-        The caller holds the package: nobody else writes to its files.
+        The package's own job has ended or is held; those of others that share a file are held here.
         """
         objects = self._state.objects()
         maps = self._arrivals.maps(package, objects)
+        for root in maps:
+            self.hold(root, but=package.entry.infohash)
         self._arrivals.reread(maps)
         for root, block_map in maps.items():
             if block_map.whole:
@@ -138,6 +149,7 @@ class Transfers:
             self.rest(package, now, StorageError(f"{len(lacking)} files came damaged"))
         if not lacking:
             self._failures.pop(package.entry.infohash, None)
+        self._arrivals.trim()
         return not lacking
 
     def show(self, package: Package) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import stat
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,7 +66,11 @@ def _public_path(folder: Path, name: str) -> Path:
     if any(not part or part.startswith(".") or "\\" in part or "\0" in part for part in parts):
         raise NotFoundError(f"file {name[:80]!r}")
     path = folder.joinpath(*parts)
-    if not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # is_file() would raise for a name that is too long
+        mode = 0
+    if not stat.S_ISREG(mode):
         raise NotFoundError(f"file {name[:80]!r}")
     return path
 

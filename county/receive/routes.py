@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zlib
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, abort, jsonify, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
 
 from content_sync.errors import FormatError, TooBigError
 from county.receive.door import MAX_BODY
@@ -33,7 +35,12 @@ def blueprint(services: Services) -> Blueprint:
     def reports() -> Response:
         if (request.content_length or 0) > MAX_BODY:
             raise TooBigError(f"a report of {request.content_length} bytes")
-        body = request.stream.read(MAX_BODY + 1)
+        try:
+            body = request.stream.read(MAX_BODY + 1)
+        except ParseException as error:
+            raise FormatError(f"the body is not HTTP: {error}") from None
+        except (ClientDisconnected, OSError):
+            abort(408, "the report did not come to its end")  # a box tries again soon (formats.md 7)
         if len(body) > MAX_BODY:
             raise TooBigError(f"a report of more than {MAX_BODY} bytes")
         coding = request.headers.get("Content-Encoding", "identity").strip().lower()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,11 +20,14 @@ import pytest
 from appliance.agent import Agent
 from appliance.config import BOX_SETTINGS, BoxPaths
 from appliance.usage import database
+from appliance.usage.dating import Anchor
 from appliance.usage.outbox import read_agent_status
 from appliance.usage.recorder import Recorder
 from content_sync.adapters.files import write_durable
 from content_sync.adapters.http import HttpFetcher
 from content_sync.adapters.keys import BoxKey
+from content_sync.core.timefloor import TimeFloor
+from content_sync.errors import DiskFullError
 from content_sync.formats import dsse
 from content_sync.formats.enrolment import Enrolment, claim_proof, dump_enrolment, parse_enrolment
 from content_sync.formats.envelope import Ack, Envelope, dump_envelope
@@ -269,6 +273,43 @@ def test_a_2099_county_dates_nothing_and_a_right_one_then_does(box: Box, door: D
         box.cycle()
     [session] = [one for batch in door.county.batches.values() for one in batch.sessions]
     assert abs(session.start - (TRUE + began)) <= session.uncertainty
+
+
+def test_a_box_that_is_an_older_copy_keeps_its_usage_and_says_so(box: Box, door: Door) -> None:
+    play(box.recorder, box.clock, "v1")
+    door.answer = lambda _: "busy"
+    box.cycle()
+    box.envelope(Ack(box.agent._outbox.stream, 40))
+    for _ in range(3):
+        box.cycle(30)
+    status = box.status()
+    assert status["outbox"] == {"unacknowledged": 1, "waiting": 0}
+    assert "E-SEQ-CONFLICT" in [problem["code"] for problem in status["problems"]]  # type: ignore[attr-defined]
+
+
+def test_trouble_is_written_to_the_log_once(
+    box: Box, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> int:
+        raise DiskFullError("no space left")
+
+    monkeypatch.setattr(box.agent._outbox, "consume", full)
+    for _ in range(20):
+        box.cycle(100)
+    assert [record.name for record in caplog.records].count("agent") == 1
+
+
+def test_a_date_without_a_zone_is_utc(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    noted: list[Anchor] = []
+    monkeypatch.setattr(box.agent._outbox, "note_anchor", lambda anchor, _: noted.append(anchor))
+    try:
+        box.agent._uploader._note_time(box.agent._outbox, TimeFloor(), "Sat, 21 Nov 2026 08:00:00", 1, 1)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [anchor.unix for anchor in noted] == [1_795_248_000]
 
 
 def test_a_damaged_envelope_stops_nothing(box: Box, door: Door) -> None:

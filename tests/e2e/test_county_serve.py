@@ -418,6 +418,27 @@ def test_a_new_release_is_seeded_and_a_withdrawn_package_let_go(
     assert county.get(f"/seed/{old.infohash}/{quote(old.name)}/lesson.json")[0] == 200
 
 
+def test_clients_that_stand_still_or_talk_nonsense_harm_nobody(county: County) -> None:
+    begun = b"POST /api/v1/reports HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    held = []
+    try:
+        for number in range(80):  # there are 64 threads
+            held.append(socket.create_connection(("127.0.0.1", county.port)))
+            held[-1].sendall(begun if number % 2 else b"GET / HT")
+        assert county.get("/healthz")[0] == 200
+        held[1].settimeout(30)
+        assert held[1].recv(12) == b"HTTP/1.1 408"  # which a box tries again
+    finally:
+        for client in held:
+            client.close()
+    assert county.get("/metadata/" + "9" * 300 + ".root.json")[0] == 404
+    with socket.create_connection(("127.0.0.1", county.port), 30) as client:
+        client.sendall(
+            b"POST /api/v1/reports HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+        )
+        assert client.recv(12) == b"HTTP/1.1 400"
+
+
 def test_login(county: County) -> None:
     county.run("passwd", "li", "--password", "correct horse")
     status, headers, page = county.get("/")

@@ -115,6 +115,18 @@ def test_back_off_grows_to_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> Non
     assert waits[:7] == ["1 s", "2 s", "4 s", "8 s", "16 s", "30 s", "30 s"]
 
 
+def test_a_program_that_failed_all_night_is_still_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.run._TURN", 0.02)
+    said: list[str] = []
+    supervisor = Supervisor({"web": [sys.executable, "-c", "raise SystemExit(7)"]}, said.append)
+    supervisor.children[0].failures = 2000
+    try:
+        wait_until(lambda: (supervisor.turn(0.0), said)[1], "it ended")
+    finally:
+        supervisor.stop()
+    assert said[0].endswith("starts again in 30 s")
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code"),
     [("raise SystemExit(2)", 2), ("print('error E-SETUP: no box. Do.'); raise SystemExit(1)", 1)],

@@ -32,6 +32,7 @@ class MemoryBox:
         self.swarm = FakeSwarm(self.store, county.content) if swarm else None
         self.state = State(self.path)
         self.reserve, self.active = 0, 4
+        self.urls: tuple[str, ...] = (URL,)
         self.engine: Engine | None = None
 
     def start(self, wrap: Callable[[str, Any], Any] = lambda name, part: part) -> Engine:
@@ -51,7 +52,7 @@ class MemoryBox:
                 make_trust=make_trust(self.county.root),
                 jitter=lambda: 0.5,
             ),
-            Options(BOX, (URL,), self.active, self.reserve, 60, 300),
+            Options(BOX, self.urls, self.active, self.reserve, 60, 300),
         )
         engine.start()
         self.engine = engine

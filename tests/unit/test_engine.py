@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from content_sync.formats.hashtree import BLOCK
+from content_sync.testing.fakes import FakeFetcher
 from tests.unit.box_in_memory import MemoryBox
-from tests.unit.small_county import NOW, SmallCounty, identify
+from tests.unit.small_county import NOW, URL, SmallCounty, identify
 
 
 @pytest.fixture
@@ -175,3 +176,60 @@ def test_a_hint_makes_it_look_at_the_county_at_once(box: MemoryBox, county: Smal
     engine.refresh_soon()
     box.settle()
     assert box.shown() == {"一", "二", "三"}
+
+
+def test_a_box_that_never_saw_a_release_is_not_complete(box: MemoryBox) -> None:
+    box.fetcher.up = False
+    engine = box.start()
+    box.settle()
+    assert not engine.complete and [problem.code for problem in box.state.problems()] == ["E-NETWORK"]
+
+
+def test_a_login_page_at_the_first_address_does_not_hide_the_second(
+    tmp_path: Path, county: SmallCounty
+) -> None:
+    """A hotspot answers everything with 200 and HTML."""
+    box = MemoryBox(tmp_path, county)
+    box.urls = ("http://portal.test", URL)
+    box.fetcher = FakeFetcher(lambda url: b"<html>" if "portal" in url else county.page(url))
+    engine = box.start()
+    box.settle()
+    assert engine.complete and box.shown() == {"一", "二"}
+    assert box.state.status("sources")["county"]["url"] == URL
+    assert [(p.code, p.subject) for p in box.state.problems()] == [("E-FORMAT", "http://portal.test")]
+
+
+def test_an_answer_that_is_no_countys_is_asked_again_soon(tmp_path: Path, county: SmallCounty) -> None:
+    box = MemoryBox(tmp_path, county)
+    box.fetcher = FakeFetcher(lambda url: b"<html>")
+    engine = box.start()
+    assert engine.step(box.clock.monotonic()) < 10
+    box.clock.go(2)
+    engine.step(box.clock.monotonic())
+    assert box.state.status("sources")["county"]["reached"] is False
+
+
+def test_what_a_crash_left_unsaid_about_the_release_is_said_at_the_start(
+    box: MemoryBox, county: SmallCounty
+) -> None:
+    box.start()
+    box.settle()
+    said = {key: box.state.meta(key) for key in ("issued", "expires", "county", "floor", "timestamp")}
+    with box.state.transaction() as db:
+        db.execute("DELETE FROM meta WHERE key IN ('issued', 'expires', 'county', 'floor', 'timestamp')")
+    box.fetcher.up = False
+    box.start()
+    assert {key: box.state.meta(key) for key in said} == said and None not in said.values()
+
+
+def test_a_damaged_timestamp_does_not_bring_replaced_keys_back(box: MemoryBox, county: SmallCounty) -> None:
+    box.start()
+    box.settle()
+    county.repository.rotate_root(county.folder / "root.pem", NOW + 5)
+    county.publish(NOW + 10)
+    box.clock.go(400)
+    box.settle()
+    box.shelf.files["metadata/timestamp.json"] = b"damaged"
+    box.fetcher.up = False
+    engine = box.start()
+    assert engine._refresh.trust.root_version == 2

@@ -15,6 +15,7 @@ from appliance.usage.dating import NTP, Anchor
 from appliance.usage.outbox import Outbox, consumed_through, read_agent_status, read_batches
 from appliance.usage.recorder import Recorder
 from content_sync.core.timefloor import TimeFloor
+from content_sync.errors import SequenceConflictError
 from content_sync.formats import dsse
 from content_sync.formats.envelope import Ack
 from content_sync.formats.report import MAX_BATCH
@@ -79,8 +80,22 @@ def test_only_the_acknowledgement_of_this_stream_lets_it_forget(tmp_path: Path, 
     box.pack(frame(), sign, FLOOR, 5)
     box.mark(1, "b", 5)
     assert box.forget(Ack("f" * 16, 9)) == 0
-    assert box.forget(Ack(box.stream, 0, ((2, 9),))) == 0
+    assert box.forget(Ack(box.stream, 0)) == 0
     assert box.forget(Ack(box.stream, 0, ((1, 1),))) == 1
+    box.close()
+
+
+@pytest.mark.parametrize("ack", [(9, ()), (0, ((2, 9),))])
+def test_an_acknowledgement_of_numbers_not_given_yet_deletes_nothing(
+    tmp_path: Path, sign: Sign, ack: tuple[int, tuple[tuple[int, int], ...]]
+) -> None:
+    """A copy of an older state of this box would lose what it numbers anew."""
+    box = Outbox(tmp_path / "outbox.db")
+    box.note_present(tmp_path / "usage.db", "b", FLOOR)
+    box.pack(frame(), sign, FLOOR, 5)
+    with pytest.raises(SequenceConflictError):
+        box.forget(Ack(box.stream, *ack))
+    assert len(read_batches(tmp_path / "outbox.db")) == 1
     box.close()
 
 

@@ -3,8 +3,8 @@ help.
 
 What libtorrent believes about files comes from our verified block maps alone (`have_pieces`,
 `unfinished_pieces`, `renamed_files`; findings.md), never from resume data or a recheck. Objects are claimed
-whole with priority 0, and a job without a lacking block is in upload mode, so nothing is ever written to
-them.
+whole, so libtorrent asks nobody for them and never looks at them again, and a job without a lacking block is
+in upload mode: nothing is ever written to them (tests/unit/test_swarm_objects.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from content_sync.adapters.libtorrent.web import WebFeed
 from content_sync.adapters.ranges import Ranges
 from content_sync.core.blocks import piece_claims
 from content_sync.core.sharing import mine
-from content_sync.errors import StorageError, TorrentError
+from content_sync.errors import LessonBoxError, TorrentError
 from content_sync.ports import Job, JobProgress
 
 _log = logging.getLogger(__name__)
@@ -173,7 +173,8 @@ class LibtorrentSwarm:
         deadline = time.monotonic() + _REMOVE_SECONDS
         while not self._read_alerts(kind, running.name):
             if time.monotonic() >= deadline:
-                raise StorageError(f"libtorrent did not let go of {running.name}")
+                # No StorageError, with which the engine goes on: it could still write. The program must end.
+                raise LessonBoxError(f"libtorrent did not let go of {running.name}")
             self._session.wait_for_alert(100)
 
     def _read_alerts(self, awaited: Any = None, name: str = "") -> bool:

@@ -34,6 +34,7 @@ class WebFeed:
         self._asked: set[tuple[int, int]] = set()  # (file, block)
         self._handed: set[int] = set()  # pieces that libtorrent is looking at
         self._came: dict[tuple[int, int], bytes] = {}
+        self._lost: set[tuple[int, int]] = set()  # asked for, and could not be had: to be asked for again
         self._per = job.torrent.piece_length // BLOCK
         self._next_at = 0.0
         self.under_way = 0
@@ -52,7 +53,9 @@ class WebFeed:
                 entry = self._job.torrent.files[number]
                 start = first * BLOCK
                 length = min(count * BLOCK, entry.file.length - start)
-                self._asked.update((number, block) for block in range(first, first + count))
+                blocks = {(number, block) for block in range(first, first + count)}
+                self._asked |= blocks
+                self._lost -= blocks
                 self.under_way += 1
                 self._ranges.ask(
                     Range(
@@ -127,12 +130,16 @@ class WebFeed:
 
     def take(self, wanted: Range, data: bytes | None, now: float) -> None:
         """An answer: whole pieces go to libtorrent. After a failure its address rests."""
-        self.under_way -= 1
         number, first = wanted.key
+        if wanted.key not in self._asked:
+            return  # of a job of the same package that has ended
+        self.under_way -= 1
         entry = self._job.torrent.files[number]
         count = block_count(wanted.length)
         if data is None:
-            self._asked.difference_update((number, block) for block in range(first, first + count))
+            blocks = {(number, block) for block in range(first, first + count)}
+            self._asked -= blocks
+            self._lost |= blocks
             for index, url in enumerate(self._urls):
                 if wanted.url.startswith(url):
                     self._rest_until[index] = now + _REST
@@ -146,7 +153,8 @@ class WebFeed:
     def _hand_over(self, number: int, entry: TorrentFile, index: int) -> None:
         start = index * self._per
         blocks = range(start, min(start + self._per, block_count(entry.file.length)))
-        if any((number, block) in self._asked and (number, block) not in self._came for block in blocks):
+        places = {(number, block) for block in blocks}
+        if places & self._lost or places & self._asked - self._came.keys():
             return
         piece = bytearray()
         with open(self._job.files[number].path, "rb", buffering=0) as stream:

@@ -1,0 +1,41 @@
+"""box.toml as a person may have left it: every wrong value is named before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import county_urls, load_settings
+from content_sync.errors import SettingError
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('urls = ["ftp://x"]', "urls: "),
+        ('urls = [""]', "urls: "),
+        ('drop_folders = ["data/rx"]', "drop_folders: 'data/rx'"),
+        ('drop_folders = [""]', "drop_folders: ''"),
+        ('sources = ["floppy"]', "sources may hold drop, torrent, webseed"),
+        ('host_name = "课箱"', "host_name"),
+        ('host_name = "lesson.local"', "host_name"),
+        ("torrent_port = true", "torrent_port"),
+        ("threads = 7", "threads must be 8 to 1000"),
+        ("frob = 1", "frob"),
+        ("\x00", "not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "box.toml").write_text(line, encoding="utf-8")
+    with pytest.raises(SettingError, match=".") as caught:
+        load_settings(tmp_path)
+    assert said in caught.value.what
+
+
+def test_right_settings_are_taken(tmp_path: Path) -> None:
+    text = 'urls = ["http://县.example:8080/x/"]\ndrop_folders = ["/srv/rx"]\nsources = ["drop"]\n'
+    (tmp_path / "box.toml").write_text(text, encoding="utf-8")
+    settings = load_settings(tmp_path)
+    assert county_urls(settings, ("http://a",)) == ("http://县.example:8080/x",)
+    assert settings.texts("drop_folders") == ("/srv/rx",) and settings.texts("sources") == ("drop",)
