@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from content_sync.errors import MediaError, PathError, SourceError, TooBigError, ToolError
+from content_sync.errors import DiskFullError, MediaError, PathError, SourceError, TooBigError, ToolError
 from content_sync.formats.hashtree import FileId
 from county.library import Library
 from county.publish.mp4 import moov_first
@@ -275,6 +275,9 @@ def _seconds(duration: object) -> int | None:
 
 
 def _failure(what: str, ran: Ran) -> dict[str, Any]:
+    """What is noted of a file that could not be derived. Raises DiskFullError."""
+    if ran.starved:
+        raise DiskFullError(f"no space left: {what}")
     why = "it took too long or was stopped" if ran.code is None else ran.said.splitlines()[-1:]
     text = why if isinstance(why, str) else "".join(why)[:200]
     return {"error": f"{what} ({text})" if text else what, "code": MediaError.code}

@@ -33,16 +33,23 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Ran:
-    """How a program ended. `code` is None when it was stopped; `said`: what it printed last."""
+    """How a program ended. `code` is None when it was stopped; `said`: what it printed last; `free`: bytes
+    that the disk had left for it then."""
 
     code: int | None
     out: bytes
     said: str
+    free: int = 0
 
     @property
     def sure(self) -> bool:
-        """Whether the same would happen again: it ended by itself."""
-        return self.code is not None and self.code >= 0
+        """Whether the same would happen again: it ended by itself, and had room for whatever it may write."""
+        return self.code is not None and self.code >= 0 and self.free >= _MOST_FILE
+
+    @property
+    def starved(self) -> bool:
+        """Whether it may have failed for want of space. LibreOffice ends with 0 then."""
+        return self.code is not None and self.free < _SPARE
 
 
 class Tools:
@@ -75,7 +82,7 @@ class Tools:
         with self.folder() as folder:
             ran = self.run([program, argument], folder)
         number = re.search(r"\d+(\.\d+)+", ran.out.decode("utf-8", "replace") + ran.said)
-        return f"{package} {number[0]}" if ran.sure and number else None
+        return f"{package} {number[0]}" if number and ran.code is not None and ran.code >= 0 else None
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -120,8 +127,8 @@ class Tools:
             said.seek(0, os.SEEK_END)
             said.seek(max(0, said.tell() - 4000))
             last = said.read().decode("utf-8", "replace").strip()
-            ran = Ran(code, out.read(_MOST_OUTPUT), last)
-        if code != 0 and shutil.disk_usage(folder).free < _SPARE:
+            ran = Ran(code, out.read(_MOST_OUTPUT), last, shutil.disk_usage(folder).free)
+        if code != 0 and ran.free < _SPARE:
             raise DiskFullError(f"no space left for {command[0]}")
         return ran
 

@@ -18,6 +18,7 @@ from content_sync.adapters.tuf import Trust
 from content_sync.errors import (
     BusyError,
     ClockError,
+    DiskFullError,
     LessonBoxError,
     NewerDataError,
     SettingError,
@@ -637,6 +638,25 @@ def test_a_broken_file_is_not_tried_again_by_the_same_program(
     assert tries.read_text().split() == ["."]
     (resource,) = county.lessons()["古诗三首"].resources
     assert resource.main.path == "课件.pptx" and resource.media_type.endswith("presentation")
+
+
+def test_a_full_disk_is_no_verdict_on_a_file(
+    county: County, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    county.write("课件.pptx", b"x")
+    tries = tmp_path / "tries"
+    # LibreOffice ends with 0 when it could not write.
+    _program(programs, "soffice", f"echo . >> {tries}; echo 'Io Class:Write Code:16' >&2")
+    path = f"{programs}:/usr/bin:/bin"
+    left = 1 << 20
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("county.publish.tools.shutil.disk_usage", lambda _path: usage._replace(free=left))
+    with pytest.raises(DiskFullError):
+        county.publish(path=path)
+    left = 500 << 20  # it may have been full a moment ago
+    for _ in range(2):
+        assert [p.code for p in county.publish(path=path).problems] == ["E-MEDIA"]
+    assert tries.read_text().split() == [".", ".", "."]
 
 
 def test_what_a_program_made_stays_after_it_is_gone_or_newer(county: County, programs: Path) -> None:
