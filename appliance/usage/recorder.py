@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.usage import database
+from content_sync.adapters.files import storage_error
 from content_sync.errors import BusyError, DiskFullError, FormatError, LessonBoxError, StorageError
 from content_sync.formats.canonical import is_hex
 from content_sync.ports import Clock
@@ -30,6 +31,7 @@ PRUNE_EVERY = 3_600.0
 _QUEUE = 2_000
 _MAX_GROUP = 500
 _PATIENCE = 30.0
+_AGAIN = 30.0  # seconds between tries to open usage.db
 _MAX_TEXT = 200
 _MAX_NUMBER = 1 << 40
 _INSERT = (
@@ -225,3 +227,40 @@ class Recorder:
             newest = cursor.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
             cursor.execute("DELETE FROM event WHERE id <= ?", (min(through, newest - KEEP_EVENTS),))
         cursor.execute("COMMIT")
+
+
+class PatientRecorder:
+    """A Recorder that is opened as soon as usage.db can be: lessons are shown even where usage can't be kept.
+
+    While it can't, `record` raises why, so that pages keep what they have to tell and tell it again.
+    """
+
+    def __init__(self, make: Callable[[], Recorder], clock: Clock) -> None:
+        self._make, self._clock = make, clock
+        self._guard = threading.Lock()
+        self._recorder: Recorder | None = None
+        self._refusal: LessonBoxError | None = None
+        self._again = 0.0
+        with suppress(LessonBoxError):
+            self._get()
+
+    def record(self, events: Sequence[Event]) -> None:
+        """See Recorder. Raises NewerDataError and StorageError too."""
+        self._get().record(events)
+
+    def _get(self) -> Recorder:
+        with self._guard:
+            if self._recorder is not None:
+                return self._recorder
+            now = self._clock.monotonic()
+            if self._refusal is not None and now < self._again:
+                raise type(self._refusal)(self._refusal.what)
+            try:
+                self._recorder = self._make()
+            except (LessonBoxError, OSError) as error:
+                refusal = storage_error(error, "usage.db") if isinstance(error, OSError) else error
+                self._refusal, self._again = refusal, now + _AGAIN
+                _LOG.error("usage is not recorded: %s", refusal.line())
+                raise refusal from error
+            self._refusal = None
+            return self._recorder

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flask import Flask, Response, g, render_template, request
+from gunicorn.http.errors import ParseException
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
@@ -175,6 +176,8 @@ def _fault(error: Exception) -> tuple[int, str, str]:
     """HTTP status, code and message of an error."""
     if isinstance(error, HTTPException) and error.code:
         return error.code, {404: "E-NOT-FOUND", 413: "E-TOO-BIG"}.get(error.code, "E-REQUEST"), error.name
+    if isinstance(error, ParseException):  # a body whose chunks are damaged shows when it is read
+        return 400, "E-REQUEST", "the request is damaged"
     if isinstance(error, BusyError | SetupError) or isinstance(error, LessonBoxError) and error.retryable:
         return 503, error.code, error.what
     if isinstance(error, LessonBoxError):

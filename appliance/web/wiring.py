@@ -9,7 +9,7 @@ from typing import Any
 from appliance.config import BoxPaths, load_settings
 from appliance.status import read_status
 from appliance.usage.outbox import consumed_through
-from appliance.usage.recorder import Recorder
+from appliance.usage.recorder import PatientRecorder, Recorder
 from appliance.web.app import Board, create_app
 from appliance.web.search import Index, Indexer
 from appliance.web.server import WSGI, Serving, open_sockets, serve
@@ -34,6 +34,9 @@ def run(data: Path, listen: str) -> None:
         reader, clock = StateReader(paths.state_db), SystemClock()
         Indexer(paths.search_db, reader).start()
 
+        def records() -> Recorder:
+            return Recorder(paths.usage_db, clock, lambda: consumed_through(paths.outbox_db, paths.usage_db))
+
         def status() -> dict[str, Any]:
             return read_status(data)
 
@@ -42,9 +45,7 @@ def run(data: Path, listen: str) -> None:
                 objects=paths.objects,
                 reader=reader,
                 index=Index(paths.search_db),
-                records=Recorder(
-                    paths.usage_db, clock, lambda: consumed_through(paths.outbox_db, paths.usage_db)
-                ),
+                records=PatientRecorder(records, clock),
                 clock=clock,
                 status=status,
                 streams=max(1, min(settings.number("streams"), threads - _RESERVE, threads * 3 // 4)),

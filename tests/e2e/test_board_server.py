@@ -205,3 +205,38 @@ def test_takes_the_sockets_of_systemd(made: tuple[SmallBox, Lesson]) -> None:
         assert set(answers) == {200} and len(answers) > 2
         for fd in high:
             os.close(fd)
+
+
+def test_lessons_are_shown_where_usage_cannot_be_kept(tmp_path: Path) -> None:
+    box, lesson = sample(tmp_path / "box", int(time.time()), VIDEO[:100_000])
+    with closing(sqlite3.connect(box.paths.usage_db)) as newer:
+        newer.execute("PRAGMA user_version = 99")
+        newer.commit()
+    process = WebProcess(box)
+    try:
+        resource = lesson.resources[0]
+        status, page = get(f"{process.url}/lesson/{lesson.id}/{resource.id}")
+        assert status == 200 and resource.title.encode() in page
+        event = {"lesson": lesson.id, "resource": resource.id, "visit": "ab" * 8, "type": "open", "at": 1}
+        told = urllib.request.Request(
+            f"{process.url}/api/v1/events",
+            json.dumps({"events": [{**event, "position": 0}]}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(told, timeout=30)
+        with refused.value as answer:
+            assert answer.code == 503 and json.load(answer)["error"]["code"] == "E-NEWER-DATA"
+        with closing(sqlite3.connect(box.paths.usage_db)) as newer:
+            assert newer.execute("PRAGMA user_version").fetchone() == (99,)
+    finally:
+        process.stop()
+
+
+def test_a_damaged_chunk_is_a_bad_request(web: WebProcess) -> None:
+    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=30)) as raw:
+        raw.sendall(
+            b"POST /api/v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/json\r\nConnection: close\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"
+        )
+        assert raw.recv(4096).startswith(b"HTTP/1.1 400 ")
