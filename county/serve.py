@@ -7,6 +7,7 @@ the socket's queue. Children die with the parent, even when it is killed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import http.client
 import logging
@@ -37,6 +38,7 @@ _END_SECONDS = 4.0
 _POLL_SECONDS = 2
 _FIGURES_SECONDS = 4
 _LISTEN_SECONDS = 10
+_HELD_SECONDS = 5.0
 _RESIGN_SECONDS = 3600
 
 
@@ -48,15 +50,20 @@ def listen_on(host: str, port: int) -> socket.socket:
         )[0]
     except OSError as error:
         raise UsageError(f"--listen: {host!r} is no address of this computer: {error.strerror}") from None
-    found = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen(2048)
-    except OSError as error:
-        found.close()
-        raise BusyError(f"can't listen on {host}:{port}: {error.strerror}") from None
-    return found
+    patience = time.monotonic() + _HELD_SECONDS
+    while True:
+        found = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+            found.listen(2048)
+            return found
+        except OSError as error:
+            found.close()
+            # The children of a server that was killed hold the port for a moment longer.
+            if error.errno != errno.EADDRINUSE or time.monotonic() > patience:
+                raise BusyError(f"can't listen on {host}:{port}: {error.strerror}") from None
+        time.sleep(0.1)
 
 
 class Child:

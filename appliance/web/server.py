@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import struct
 import sys
@@ -168,4 +169,7 @@ def serve(
         "forwarded_allow_ips": "",
         "limit_request_line": 8190,
     }
+    # Threads hold databases and files, boards hold idle connections: the usual limit of 1024 is too few.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _Application(load, options).run()

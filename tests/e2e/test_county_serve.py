@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from content_sync.formats.report import FIRST_PREV, Batch, UsageSession, dump_ba
 from county.config import CountyPaths
 from county.library import Library
 from county.publish.store import object_path
+from county.serve import listen_on
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSON = "小学/语文/统编版/三年级上册/第六单元 祖国河山/17 古诗三首"
@@ -515,3 +517,16 @@ def test_children_die_with_a_killed_parent_and_all_end_in_time(county: County, w
         process for process in children if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     ]
     assert os.path.exists(county.data / "reports.db")
+
+
+def test_a_port_that_is_let_go_soon_is_waited_for() -> None:
+    """The children of a server that was killed hold its port for a moment."""
+    held = socket.create_server(("127.0.0.1", 0))
+    port = held.getsockname()[1]
+    timer = threading.Timer(0.5, held.close)
+    timer.start()
+    try:
+        with listen_on("127.0.0.1", port) as found:
+            assert found.getsockname()[1] == port
+    finally:
+        timer.join()
