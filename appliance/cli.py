@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from appliance.config import BOX_SETTINGS
+from content_sync.settings import help_text
 from content_sync.terminal import absolute
 
 data_option = click.option(
@@ -28,7 +30,7 @@ listen_option = click.option(
 )
 
 
-@click.group()
+@click.group(epilog=help_text(BOX_SETTINGS, "box.toml"))
 @click.version_option(package_name="lessonbox")
 def cli() -> None:
     """Lesson Box (课箱): mirrors the county's lessons and serves them to the classroom boards."""

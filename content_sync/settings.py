@@ -129,6 +129,15 @@ def toml_value(value: Value) -> str:
     return f'"{escaped}"'
 
 
+def help_text(table: Iterable[Setting], file: str) -> str:
+    """The table as the end of `--help` shows it (`\\b`: click keeps the lines as they are)."""
+    lines = [f"\b\nSettings in {file}, with their defaults:"]
+    for setting in table:
+        unit = f" {setting.unit}" if setting.unit else ""
+        lines.append(f"  {setting.name} = {toml_value(setting.default)}{unit}: {setting.help}")
+    return "\n".join(lines)
+
+
 def markdown(table: Iterable[Setting]) -> str:
     """The table as docs/settings.md shows it."""
     rows = ["| setting | default | unit | range | meaning |", "|---|---|---|---|---|"]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from content_sync.settings import help_text
 from content_sync.terminal import absolute
+from county.config import COUNTY_SETTINGS
 
 data_option = click.option(
     "--data",
@@ -21,7 +23,7 @@ data_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-@click.group()
+@click.group(epilog=help_text(COUNTY_SETTINGS, "county.toml"))
 @click.version_option(package_name="lessonbox")
 def cli() -> None:
     """The county's side of Lesson Box (课箱): publish lessons, serve boxes, count usage."""

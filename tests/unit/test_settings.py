@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from appliance.config import county_urls, load_settings
+from appliance.config import BOX_SETTINGS, county_urls, load_settings
 from content_sync.errors import SettingError
+from content_sync.settings import Setting, toml_value
+from county.config import COUNTY_SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,12 @@ def test_right_settings_are_taken(tmp_path: Path) -> None:
     settings = load_settings(tmp_path)
     assert county_urls(settings, ("http://a",)) == ("http://县.example:8080/x",)
     assert settings.texts("drop_folders") == ("/srv/rx",) and settings.texts("sources") == ("drop",)
+
+
+@pytest.mark.parametrize(
+    ("group", "table"), [("appliance.cli", BOX_SETTINGS), ("county.cli", COUNTY_SETTINGS)]
+)
+def test_help_names_every_setting(group: str, table: tuple[Setting, ...]) -> None:
+    shown = CliRunner().invoke(importlib.import_module(group).cli, ["--help"]).output
+    for setting in table:
+        assert f"{setting.name} = {toml_value(setting.default)}" in shown
