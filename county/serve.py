@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import http.client
 import logging
 import os
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from content_sync.adapters.files import make_folder, storage_errors
+from content_sync.adapters.files import lock_file, make_folder, storage_errors
 from content_sync.adapters.process import die_with_parent
 from content_sync.errors import BusyError, LessonBoxError, UsageError
 from content_sync.settings import parse_listen
@@ -141,15 +140,8 @@ def _only_one(paths: CountyPaths) -> Iterator[None]:
     """Hold the data folder. Raises BusyError."""
     with storage_errors(paths.work.name):
         make_folder(paths.work)
-        lock = os.open(paths.work / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"another `county serve` runs on {paths.data}") from None
+    with lock_file(paths.work / "serve.lock", f"another `county serve` runs on {paths.data}"):
         yield
-    finally:
-        os.close(lock)
 
 
 def serve(data: Path, listen: str, say: Callable[[str], None]) -> int:

@@ -113,18 +113,20 @@ def read_capped(path: Path, cap: int) -> bytes:
 
 
 @contextmanager
-def lock_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path, busy: str = "") -> Iterator[None]:
     """Be the only program that holds `path` (made when absent); the kernel lets go when this one ends.
+
+    `busy`: what is said when another one holds it.
 
     Raises BusyError, DiskFullError, StorageError.
     """
     with storage_errors(path.name):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"{path} is held by another program") from None
+            raise BusyError(busy or f"{path} is held by another program") from None
         yield
     finally:
         os.close(descriptor)

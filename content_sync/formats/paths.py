@@ -52,17 +52,29 @@ def check_path(path: str) -> str:
     return path
 
 
-def check_distinct(paths: Iterable[str]) -> None:
-    """Raise PathError when two paths would be one file, or file and folder, on a case-folding file system."""
-    files: set[str] = set()
-    folders: set[str] = set()
-    for path in paths:
+class Distinct:
+    """Paths, no two of which may be one file, or file and folder, on a case-folding file system."""
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+
+    def claim(self, path: str) -> str:
+        """Take a path and return it. Raises PathError when it is taken."""
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
-        parents = ["/".join(folded.split("/")[:i]) for i in range(1, folded.count("/") + 1)]
-        if folded in files or folded in folders or any(parent in files for parent in parents):
-            raise PathError(f"two files of one package share the name {path!r}")
-        files.add(folded)
-        folders.update(parents)
+        parents = {folded[:at] for at, sign in enumerate(folded) if sign == "/"}
+        if folded in self._files or folded in self._folders or parents & self._files:
+            raise PathError(f"another file of the package has this name (case does not count): {path!r}")
+        self._files.add(folded)
+        self._folders |= parents
+        return path
+
+
+def check_distinct(paths: Iterable[str]) -> None:
+    """Raise PathError when two of the paths are one (see Distinct)."""
+    distinct = Distinct()
+    for path in paths:
+        distinct.claim(path)
 
 
 def check_id(text: object) -> str:

@@ -6,20 +6,18 @@ signature, which is the switch. A crash before it leaves the old release whole; 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from content_sync.adapters.files import storage_errors, write_durable
+from content_sync.adapters.files import lock_file, write_durable
 from content_sync.core.timefloor import check_signing_time
-from content_sync.errors import BusyError, FormatError, SourceError, ToolError
+from content_sync.errors import FormatError, SourceError, ToolError
 from content_sync.formats.collection import (
     Collection,
     CollectionRef,
@@ -68,19 +66,9 @@ class _Packed:
     files: Mapping[str, FileId]
 
 
-@contextmanager
-def alone(paths: CountyPaths) -> Iterator[None]:
+def alone(paths: CountyPaths) -> AbstractContextManager[None]:
     """Hold the lock of publishing. Raises BusyError."""
-    with storage_errors("the lock of publishing"):
-        descriptor = os.open(paths.data / "publish.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError("another `county publish` is at work here") from None
-        yield
-    finally:
-        os.close(descriptor)
+    return lock_file(paths.data / "publish.lock", "another `county publish` is at work here")
 
 
 def publish(

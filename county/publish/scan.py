@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from content_sync.errors import PathError
 from content_sync.formats.lesson import KINDS, NAME, STEPS, Lesson
-from content_sync.formats.paths import check_component, check_path, collection_id, lesson_id
+from content_sync.formats.paths import Distinct, check_component, check_path, collection_id, lesson_id
 from county.publish import stated
 from county.publish.names import (
     grade_volume,
@@ -110,25 +109,17 @@ class Plan:
         return any(prefix == place[: len(prefix)] for prefix in self.unread)
 
 
-class Taken:
-    """The paths of one package, no two of which may be one on a case-folding file system."""
+class Taken(Distinct):
+    """The paths of one package: safe, and distinct as every box will check them."""
 
     def __init__(self, paths: Sequence[str] = ()) -> None:
-        self._files: set[str] = set()
-        self._folders: set[str] = set()
+        super().__init__()
         for path in (NAME, *paths):
             self.claim(path)
 
     def claim(self, path: str) -> str:
         """Take a path and return it. Raises PathError when it is unsafe or taken."""
-        check_path(path)
-        folded = unicodedata.normalize("NFC", path.casefold())
-        parents = {folded[:i] for i, c in enumerate(folded) if c == "/"}
-        if folded in self._files or folded in self._folders or parents & self._files:
-            raise PathError(f"another file of the lesson has this name (case does not count): {path!r}")
-        self._files.add(folded)
-        self._folders |= parents
-        return path
+        return super().claim(check_path(path))
 
 
 class _Planner:

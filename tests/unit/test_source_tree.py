@@ -332,3 +332,10 @@ def test_natural_order() -> None:
     assert ordered.index("二年级") < ordered.index("三年级") and ordered.index("课 9") < ordered.index(
         "课 10"
     )
+
+
+def test_twins_that_a_box_would_refuse_are_named_here() -> None:
+    """One Greek name in two ways of writing: folding without decomposing first takes them for two."""
+    made = plan([tree(file("\u0386\u0301\u0345.txt"), file("\u1fb4\u0301.txt"))])
+    assert [problem.code for problem in made.problems] == ["E-PATH"]
+    assert len(made.lessons[0].resources) == 1
