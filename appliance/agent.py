@@ -12,10 +12,11 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from appliance.config import BoxPaths, county_urls, read_enrolment
 from appliance.health import checks
-from appliance.usage.dating import NTP, Anchor, believable
+from appliance.usage.dating import NTP, Anchor, Dated, believable
 from appliance.usage.outbox import Frame, Outbox
 from appliance.usage.upload import Asker, Uploader
 from content_sync.adapters.files import read_capped, write_durable
@@ -90,6 +91,7 @@ class Agent:
         self._copied: SequenceConflictError | None = None
         self._address: str | None = None
         self._announce_problem = ""
+        self._told_time: dict[str, Any] | None = None
         self._changed = False
 
     @property
@@ -216,6 +218,7 @@ class Agent:
                 "source": known.clock if known is not None else _claimed(wall, floor, source),
             },
             "address": self._address,
+            "time": self._time(boot, known, int(now)) if trusted else None,
         }
         since = wall if known is None else known.start
         problems = [
@@ -235,6 +238,17 @@ class Agent:
         if self._trouble is not None:
             problems.append(Problem(self._trouble.code, "agent", self._trouble.what, since))
         self._outbox.tell(status, problems)
+
+    def _time(self, boot: str, known: Dated | None, now: int) -> dict[str, Any] | None:
+        """For sync: when this boot began. The same words again while only their rounding differs."""
+        if known is None:
+            return None
+        told = {"boot": boot, "began": known.start - now, "uncertainty": known.uncertainty + 2}
+        before = self._told_time
+        same = before is not None and before["boot"] == boot and abs(before["began"] - told["began"]) <= 1
+        if before is None or not same or told["uncertainty"] < before["uncertainty"]:
+            self._told_time = told
+        return self._told_time
 
 
 def _claimed(wall: int, floor: TimeFloor, source: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from appliance.config import BOX_SETTINGS
 from content_sync.settings import help_text
-from content_sync.terminal import absolute
+from content_sync.terminal import absolute, absolute_or_none
 
 data_option = click.option(
     "--data",
@@ -62,6 +62,7 @@ def init(enrolment: Path, data: Path, as_json: bool) -> None:
 
 
 def _synced(it: dict[str, Any]) -> str:
+    from appliance.status_text import chinese, problem_text
     from content_sync.terminal import size_text
 
     counts = it["lessons"]
@@ -69,7 +70,7 @@ def _synced(it: dict[str, Any]) -> str:
         f"release {it['release'] or 'none yet'}: {counts['present']} of {counts['listed']} lessons,"
         f" {size_text(it['bytes'])} of {size_text(it['bytes_listed'])}"
     ]
-    lines += [f"problem {p['code']} {p['subject']}: {p['message']}" for p in it["problems"]]
+    lines += [f"problem {problem_text(problem, chinese())}" for problem in it["problems"]]
     return "\n".join(lines)
 
 
@@ -92,6 +93,15 @@ def sync(once: bool, data: Path, as_json: bool) -> int:
     return DONE if result["complete"] else INCOMPLETE
 
 
+_NEXT = (
+    "what lacks goes on a stick: `lessonbox export PATH --request` here, `county export PATH` at the county"
+)
+
+
+def _full(it: dict[str, Any]) -> bool:
+    return any(p["code"] == "E-DISK-FULL" for p in it["problems"])
+
+
 @cli.command("import")
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @data_option
@@ -106,23 +116,132 @@ def import_(path: Path, data: Path, as_json: bool) -> int:
     show(
         result,
         as_json,
-        lambda it: f"{it['files']} files read, {it['new_lessons']} lessons are new\n{_synced(it)}",
+        lambda it: (
+            f"{it['files']} files read, {it['new_lessons']} lessons are new\n{_synced(it)}"
+            + ("" if it["complete"] or _full(it) else "\n" + _NEXT)
+        ),
     )
     return DONE if result["complete"] else INCOMPLETE
 
 
 @cli.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--request", is_flag=True, help="Only what this box lacks and reports, to take to the county.")
+@click.option(
+    "--for",
+    "request_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What the box lacks that made this request.  [default: the requests on the stick, else all]",
+)
+@click.option("--collection", "collections", multiple=True, help="All of this: an id, `<subject id>-*`, `*`.")
+@click.option(
+    "--rest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=absolute_or_none,
+    help="Keep what does not fit in this file; with the next stick, go on with what is in it.",
+)
+@click.option("--verify", is_flag=True, help="Read everything back from the stick.")
+@data_option
+@json_option
+def export(
+    path: Path,
+    request: bool,
+    request_file: Path | None,
+    collections: tuple[str, ...],
+    rest: Path | None,
+    verify: bool,
+    data: Path,
+    as_json: bool,
+) -> int:
+    """Write this box's lessons onto the stick at PATH for another box; may be run again at any time.
+
+    With --request: what this box lacks and its reports, for `county export PATH`; then `lessonbox import
+    PATH`. Exit 3: the stick is full.
+    """
+    import time
+
+    from appliance.export import export_lessons, write_request
+    from content_sync.terminal import DONE, show, show_exported, ticker
+
+    if request:
+        if request_file or collections or rest or verify:
+            raise click.UsageError("--request stands alone")
+        show(
+            write_request(data, path.absolute()),
+            as_json,
+            lambda it: (
+                f"{it['wanted']} lessons wanted, {it['batches']} reports: take the stick to the county"
+            ),
+        )
+        return DONE
+    if request_file and collections:
+        raise click.UsageError("give --for or --collection, not both")
+    made = export_lessons(
+        data, path.absolute(), int(time.time()), request_file, collections, rest, verify, ticker
+    )
+    return show_exported(made, as_json)
+
+
+@cli.command()
+@click.argument("lesson", required=False)
 @click.option("--lessons", is_flag=True, help="Also why each lesson is here or not.")
 @data_option
 @json_option
-def status(lessons: bool, data: Path, as_json: bool) -> None:
-    """Release, lessons, sources, space, reports, clock, problems."""
+def status(lesson: str | None, lessons: bool, data: Path, as_json: bool) -> None:
+    """Release, lessons, sources, space, reports, clock, problems.
+
+    With LESSON, an id or a title: why it is here or not, and when it is expected.
+    """
     from appliance.config import load_settings
-    from appliance.status import read_status, status_text
+    from appliance.lesson_status import lessons_text, read_lessons
+    from appliance.status import read_status
+    from appliance.status_text import chinese, status_text
     from content_sync.terminal import show
 
     load_settings(data)
-    show(read_status(data, lessons), as_json, status_text)
+    if lesson is not None:
+        show(read_lessons(data, lesson), as_json, lambda found: lessons_text(found, chinese()))
+        return
+    show(read_status(data, lessons), as_json, lambda it: status_text(it, chinese()))
+
+
+@cli.command()
+@click.argument("lesson")
+@data_option
+@json_option
+def wish(lesson: str, data: Path, as_json: bool) -> None:
+    """Ask for LESSON, an id or a title: it comes before what the teaching calendar says."""
+    from appliance.config import load_settings
+    from appliance.lesson_status import wish as make
+    from content_sync.terminal import show
+
+    load_settings(data)
+    show(
+        make(data, lesson),
+        as_json,
+        lambda it: f"{it['title']} " + ("is here already" if it["present"] else "is asked for"),
+    )
+
+
+@cli.command()
+@click.option("--clear", is_flag=True, help="Take the PIN away: nothing can be changed from pages then.")
+@data_option
+def pin(clear: bool, data: Path) -> None:
+    """Set the PIN (6 to 12 digits) that pages ask for before they change something on the box. It is asked
+    for, or read from standard input."""
+    import sys
+
+    from appliance.config import BoxPaths, load_settings
+    from appliance.web.pin import clear_pin, set_pin
+
+    load_settings(data)
+    path = BoxPaths(data).pin
+    if clear:
+        clear_pin(path)
+    elif sys.stdin.isatty():
+        set_pin(path, click.prompt("PIN", hide_input=True, confirmation_prompt=True))
+    else:
+        set_pin(path, sys.stdin.readline(100).strip())
 
 
 @cli.command()
@@ -148,7 +267,8 @@ def agent(data: Path, listen: str) -> None:
     from appliance.agent import Agent
     from appliance.announce.avahi import avahi_host_name
     from appliance.announce.mdns import Announcer, lan_addresses
-    from appliance.config import BoxPaths, load_settings
+    from appliance.announce.nearby import Nearby
+    from appliance.config import BoxPaths, county_urls, load_settings, token_source
     from content_sync.adapters.clock import SystemClock
     from content_sync.adapters.files import lock_file
     from content_sync.adapters.http import HttpFetcher
@@ -169,15 +289,27 @@ def agent(data: Path, listen: str) -> None:
             lambda: lan_addresses(host),
             avahi_host_name,
         )
+        nearby = Nearby(
+            worker.enrolment.box,
+            port,
+            lambda: lan_addresses(host),
+            county_urls(settings, worker.enrolment.urls),
+            token_source(paths, worker.enrolment),
+            HttpFetcher(timeout=5),
+            clock,
+            paths.neighbours,
+        )
         due = 0.0
         try:
             while not stopping.is_set():
                 if clock.monotonic() >= due:
                     announcer.step()
                     worker.announced(announcer.host, announcer.problem)
+                    nearby.step()
                     due = clock.monotonic() + 10
                 stopping.wait(worker.step())
         finally:
+            nearby.close()
             announcer.close()
             worker.close()
 

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.throttling import local_rules
 from content_sync.adapters.files import read_capped
-from content_sync.errors import FormatError, NotFoundError, SettingError, SetupError
+from content_sync.adapters.sqlite import StateReader
+from content_sync.errors import FormatError, LessonBoxError, NotFoundError, SettingError, SetupError
 from content_sync.formats.enrolment import MAX_ENROLMENT, Enrolment, check_url, parse_enrolment
+from content_sync.formats.token import make_token
 from content_sync.settings import Setting, Settings, parse
 
 BOX_SETTINGS = (
     Setting("urls", (), "the county's addresses, tried in this order; empty: those of the enrolment file"),
     Setting("drop_folders", (), "folders watched for received files, beside drop/ in the data folder"),
+    Setting(
+        "drop_delete",
+        (),
+        "those of them (drop/ by its whole path too) where a file is deleted once every byte of it is durable"
+        " in the box; elsewhere files are kept",
+    ),
+    Setting(
+        "drop_watch",
+        "auto",
+        "auto: folders on shares, FUSE and FAT are looked through by the clock, others report their changes;"
+        " poll: all by the clock",
+        choices=("auto", "poll"),
+    ),
+    Setting(
+        "poll_seconds",
+        15,
+        "how often drop folders are looked through when one of them can't report changes",
+        "s",
+        1,
+        86400,
+    ),
     Setting("host_name", "lesson", "the box is found as this name + .local"),
     Setting(
         "courseware_port",
@@ -33,7 +57,32 @@ BOX_SETTINGS = (
     ),
     Setting("active_lessons", 4, "lessons fetched at the same time", "lessons", 1, 64),
     Setting("upload_peers", 20, "other boxes served at the same time", "peers", 0, 500),
-    Setting("download_rate", 0, "most bytes a second from the county; 0: no limit", "B/s", 0, 1 << 40),
+    Setting(
+        "download_rate", 0, "most bytes a second from afar, the LAN is free; 0: no limit", "B/s", 0, 1 << 40
+    ),
+    Setting(
+        "windows",
+        (),
+        "times with a rate of their own, instead of the county's: `12345 08:00-17:00 20000` (days, Monday is"
+        " 1, or a date, or nothing; bytes a second, nothing: no limit)",
+    ),
+    Setting(
+        "live_classes",
+        (),
+        "times when nothing is fetched from afar, instead of the county's timetable: `2 09:50-10:30`",
+    ),
+    Setting(
+        "metered",
+        "auto",
+        "whether bytes to the county cost money; auto: network.json, the county or the kind of line says",
+        choices=("auto", "yes", "no"),
+    ),
+    Setting(
+        "metered_interfaces", (), "interfaces that only lead out: their own counters count (modems: always)"
+    ),
+    Setting("day_mb", 0, "most a day on a metered line; 0: what the county says", "MiB", 0, 1 << 20),
+    Setting("month_mb", 0, "most a month on a metered line; 0: what the county says", "MiB", 0, 1 << 20),
+    Setting("give_way", True, "fetch slower when others on the line to the county would feel it"),
     Setting("reserve", 512, "space that is always left free on the disk", "MB", 0, 1 << 20),
     Setting(
         "scan_seconds",
@@ -43,7 +92,23 @@ BOX_SETTINGS = (
         1,
         86400,
     ),
-    Setting("refresh_seconds", 300, "how often the county is asked for a newer release", "s", 5, 86400),
+    Setting(
+        "parcel_space",
+        2048,
+        "most space for what came by satellite and can't be used yet: repair symbols, lessons not listed yet",
+        "MB",
+        16,
+        1 << 20,
+    ),
+    Setting("refresh_seconds", 600, "how often the county is asked for a newer release", "s", 5, 86400),
+    Setting(
+        "scrub_days",
+        30,
+        "in how many days of running every stored file is read again, to find what the disk has spoilt",
+        "days",
+        1,
+        365,
+    ),
     Setting("report_seconds", 60, "how often usage is packed and sent", "s", 1, 86400),
     Setting("threads", 200, "threads that answer boards", "threads", 8, 1000),
     Setting(
@@ -93,6 +158,14 @@ class BoxPaths:
         return self.data / "drop"
 
     @property
+    def received(self) -> Path:
+        return self.data / "received"
+
+    @property
+    def pin(self) -> Path:
+        return self.data / "pin.json"
+
+    @property
     def incoming(self) -> Path:
         return self.data / "incoming"
 
@@ -101,12 +174,28 @@ class BoxPaths:
         return self.data / "state.db"
 
     @property
+    def parcels_db(self) -> Path:
+        return self.data / "parcels.db"
+
+    @property
     def usage_db(self) -> Path:
         return self.data / "usage.db"
 
     @property
     def outbox_db(self) -> Path:
         return self.data / "outbox.db"
+
+    @property
+    def streaming(self) -> Path:
+        return self.data / "streaming"
+
+    @property
+    def network(self) -> Path:
+        return self.data / "network.json"
+
+    @property
+    def neighbours(self) -> Path:
+        return self.data / "neighbours.json"
 
     @property
     def search_db(self) -> Path:
@@ -124,9 +213,14 @@ def load_settings(data: Path) -> Settings:
             check_url(url)
         except FormatError as error:
             raise SettingError(f"urls: {error.what}") from None
-    for folder in settings.texts("drop_folders"):
-        if not Path(folder).is_absolute():
-            raise SettingError(f"drop_folders: {folder!r} does not begin with /")
+    local_rules(settings)
+    for name in ("drop_folders", "drop_delete"):
+        for folder in settings.texts(name):
+            if not Path(folder).is_absolute():
+                raise SettingError(f"{name}: {folder!r} does not begin with /")
+    for folder in settings.texts("drop_delete"):
+        if folder not in (*settings.texts("drop_folders"), str(BoxPaths(data).drop)):
+            raise SettingError(f"drop_delete: {folder!r} is no drop folder")
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?", settings.text("host_name")):
         raise SettingError("host_name must be letters a to z, digits and - between them, at most 60")
     return settings
@@ -138,6 +232,23 @@ def read_enrolment(paths: BoxPaths) -> Enrolment:
         return parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT))
     except NotFoundError:
         raise SetupError(f"{paths.data} has no enrolment") from None
+
+
+def token_source(paths: BoxPaths, enrolment: Enrolment) -> Callable[[], str | None]:
+    """What gives the token that the county's addresses carry now (formats.md 8); None: this box has none. The
+    number is that of the newest envelope, as sync wrote it down."""
+    reader = StateReader(paths.state_db)
+
+    def current() -> str | None:
+        if enrolment.token_key is None:
+            return None
+        try:
+            number = int(reader.meta("token") or 1)
+        except LessonBoxError:
+            number = 1  # sync has not begun yet
+        return make_token(enrolment.token_key, enrolment.box, number)
+
+    return current
 
 
 def county_urls(settings: Settings, enrolled: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from appliance.config import BoxPaths, read_enrolment
 from appliance.usage.outbox import read_agent_status
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.trust import weeks_stale
-from content_sync.terminal import size_text
+from content_sync.ports import PlannedRow
 
 
 def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
@@ -26,14 +26,22 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
         counts = {name: state.count(state=name) for name in ("present", "arriving", "wanted")}
         result: dict[str, Any] = {
             "box": state.meta("box") or read_enrolment(paths).box,
-            "county": state.meta("county"),
+            "county": state.meta("county") or read_enrolment(paths).county,
             "release": state.release(),
             "issued": _number(state.meta("issued")),
             "weeks_stale": _stale(state, agent["clock"]),
             "lessons": counts,
             "progress": state.status("progress") or {},
             "sources": state.status("sources") or {},
+            "plan": state.status("plan") or {},
+            "budget": state.status("budget") or {},
+            "reception": state.status("reception") or {},
             "space": state.status("space") or {},
+            "disk": _disk(state),
+            "received": {
+                "files": len(shelf := state.received()),
+                "bytes": sum(item.file.length for item in shelf),
+            },
             "outbox": agent["outbox"],
             "clock": agent["clock"],
             "address": agent["address"],
@@ -44,8 +52,10 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
             + agent["problems"],
         }
         if lessons:
+            planned = state.planned()
             result["lesson_list"] = [
                 {
+                    **_expected(planned.get(row.id)),
                     "id": row.id,
                     "title": row.title,
                     "unit": row.unit,
@@ -60,6 +70,21 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
     return result
 
 
+def _expected(row: PlannedRow | None) -> dict[str, Any]:
+    """Why a lesson is not here and when it is expected, as the plan says."""
+    if row is None:
+        return {"code": None, "facts": {}, "expected": None}
+    expected = None if row.last is None else {"from": row.first, "to": row.last}
+    return {"code": row.code, "facts": dict(row.facts), "expected": expected}
+
+
+def _disk(state: StateReader) -> dict[str, int]:
+    """What the scrub found on the disk, for whoever has to say when a card is to be replaced."""
+    stand = state.status("scrub") or {}
+    found = {key: stand.get(key, 0) for key in ("passes", "rotten", "unreadable")}
+    return {**found, "recently": sum(stand.get("found", ())), "repairing": state.count(state="repairing")}
+
+
 def _number(text: str | None) -> int | None:
     return int(text) if text else None
 
@@ -72,28 +97,3 @@ def _stale(state: StateReader, clock: dict[str, Any]) -> int:
     floor = json.loads(state.meta("floor") or "{}").get("floor")
     now = int(time.time()) if clock.get("trusted") else floor
     return 0 if now is None else weeks_stale(expires, now)
-
-
-def status_text(status: dict[str, Any]) -> str:
-    """The figures for people."""
-    counts, space = status["lessons"], status["space"]
-    lines = [
-        f"box       {status['box']}  {status['county'] or ''}",
-        f"release   {status['release'] or 'none yet'}"
-        + (f", not renewed for {status['weeks_stale']} weeks" if status["weeks_stale"] else ""),
-        f"lessons   {counts['present']} present, {counts['arriving']} arriving, {counts['wanted']} wanted",
-    ]
-    if space:
-        lines.append(
-            f"space     {size_text(space['free'])} free, {size_text(space['reserve'])} kept in reserve"
-        )
-    lines.append(f"reports   {status['outbox']['unacknowledged']} not acknowledged yet")
-    lines.append(
-        f"clock     {status['clock']['source']}"
-        + (", trusted" if status["clock"]["trusted"] else ", not trusted yet")
-    )
-    lines += [f"problem   {p['code']} {p['subject']}: {p['message']}" for p in status["problems"]]
-    for row in status.get("lesson_list", ()):
-        share = f"{100 * row['have_bytes'] // row['size']}%" if row["size"] else ""
-        lines.append(f"{row['state']:9} {share:>4} {row['title']}  {row['reason']}")
-    return "\n".join(lines)

@@ -15,16 +15,22 @@ from typing import Any
 
 from appliance.config import BoxPaths, load_settings
 from appliance.wiring import SyncBox, open_box
+from appliance.wishes import WishBook
+from content_sync.adapters.drops import Folders
 from content_sync.adapters.files import lock_file, read_capped, write_durable
 from content_sync.adapters.sqlite import StateReader
-from content_sync.adapters.watchdog import Folders
+from content_sync.adapters.stick import StickFiles, bag_stages, find_bag
+from content_sync.engine.received import Asked
+from content_sync.engine.source import Import
 from content_sync.errors import BusyError, LessonBoxError, NotFoundError
 from content_sync.formats.canonical import is_hex, load
+from content_sync.formats.received import MAX_ITEM, parse_request
 from content_sync.terminal import Progress
 
 _LOOK_AGAIN = 1.0  # seconds between looks at incoming/
 _PATIENCE = 20.0  # `--once` gives up when nothing came for this long
 _MAX_REQUEST = 64 << 10
+_PULSE = 0.25  # seconds between steps of the throttle
 
 
 class Stopped(KeyboardInterrupt):
@@ -49,7 +55,8 @@ def _running(data: Path, watch: bool) -> Iterator[tuple[SyncBox, threading.Event
             box = open_box(data, wake.set, watch)
             try:
                 box.engine.start()
-                yield box, wake
+                with _pulse(box):
+                    yield box, wake
             except LessonBoxError as error:
                 box.engine.broke(error)
                 raise
@@ -62,21 +69,54 @@ def _running(data: Path, watch: bool) -> Iterator[tuple[SyncBox, threading.Event
             signal.signal(number, handler)
 
 
+@contextmanager
+def _pulse(box: SyncBox) -> Iterator[None]:
+    """The throttle's own beat while something is fetched: the engine may rest in a long step, a class may not
+    wait for it. Otherwise it sleeps: every step of the engine begins with one of the throttle's."""
+    ended, begun = threading.Event(), threading.Event()
+
+    def beat() -> None:
+        while begun.wait() and not ended.is_set():
+            if box.throttle.fetching:
+                box.throttle.step(box.clock.monotonic())
+                ended.wait(_PULSE)
+                continue
+            begun.clear()
+            if box.throttle.fetching:  # it began in between
+                begun.set()
+
+    box.throttle.began = begun.set
+    thread = threading.Thread(target=beat, name="throttle", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        begun.set()
+        thread.join(_PATIENCE)
+
+
 def serve(data: Path) -> None:
     """Keep the box in step with the county until a signal comes. Raises BusyError, SetupError,
     StorageError."""
     with suppress(Stopped), _running(data, watch=True) as (box, wake):
+        requests = _Requests(BoxPaths(data), box)
         while True:
             wake.clear()
-            _answer_requests(BoxPaths(data), box)
+            requests.look()
             due = box.engine.step(box.clock.monotonic())
-            wake.wait(max(0.0, min(due - box.clock.monotonic(), _LOOK_AGAIN)))
+            if due - box.clock.monotonic() > _LOOK_AGAIN:
+                time.sleep(_LOOK_AGAIN)  # nothing moves: what happens meanwhile is looked at together
+            while (left := due - box.clock.monotonic()) > 0 and not requests.waiting():
+                if wake.wait(min(left, _LOOK_AGAIN)):
+                    break
 
 
 def once(data: Path, show_progress: bool, patience: float = _PATIENCE) -> dict[str, Any]:
     """Sync until nothing more can be done now; what is here. Raises BusyError, SetupError, StorageError."""
     with _running(data, watch=True) as (box, wake):
         bar = _Bar(show_progress)
+        box.engine.wish(WishBook(BoxPaths(data).incoming).read())
         try:
             while True:
                 wake.clear()
@@ -100,19 +140,21 @@ def import_folder(data: Path, path: Path, patience: float = 24 * 3600) -> dict[s
         raise NotFoundError(f"{path} is not there")
     try:
         with _running(data, watch=False) as (box, _):
-            return _import(box, path)
+            return _imported(box, box.engine.import_from(_stages(box, path), box.clock.monotonic()))
     except BusyError:
         return _ask_running_sync(BoxPaths(data), path, patience)
 
 
-def _import(box: SyncBox, path: Path) -> dict[str, Any]:
-    drops = Folders([path])
-    found = box.engine.import_from(drops, box.clock.monotonic())
-    return {
-        **_result(box.state, box.engine.complete),
-        "files": found["files"],
-        "new_lessons": found["lessons"],
-    }
+def _stages(box: SyncBox, path: Path) -> Iterator[Folders]:
+    bag = find_bag(path)
+    yield from map(StickFiles, [[path]] if bag is None else bag_stages(bag, box.state))
+
+
+def _imported(box: SyncBox, job: Import) -> dict[str, Any]:
+    """What an import that is done brought. Raises what made it end early."""
+    if job.error is not None:
+        raise job.error
+    return {**_result(box.state, box.engine.complete), "files": job.files, "new_lessons": job.lessons}
 
 
 def _result(state: StateReader, complete: bool) -> dict[str, Any]:
@@ -152,23 +194,84 @@ def _ask_running_sync(paths: BoxPaths, path: Path, patience: float) -> dict[str,
     return result
 
 
-def _answer_requests(paths: BoxPaths, box: SyncBox) -> None:
-    hint = paths.incoming / "refresh"  # the agent's word that an acknowledgement waits at the county
-    if hint.exists():
-        hint.unlink(missing_ok=True)
-        box.engine.refresh_soon()
-    for name in sorted(os.listdir(paths.incoming)):
-        if not (name.startswith("import-") and name.endswith(".json") and is_hex(name[7:-5], 16)):
-            continue
-        request = paths.incoming / name
+class _Requests:
+    """What others ask of a running sync: looked for between steps, imports done in slices by them."""
+
+    def __init__(self, paths: BoxPaths, box: SyncBox) -> None:
+        self._paths, self._box = paths, box
+        self._imports: dict[Path, Import] = {}
+        self._asked: dict[Path, Asked] = {}
+        self._wishes = WishBook(paths.incoming)
+        self._mark, self._again = -1, True
+
+    def waiting(self) -> bool:
+        """Whether there is something to look at: whatever comes or goes there changes the folder's time."""
+        if self._again or self._imports or self._asked:
+            return True
+        return self._paths.incoming.stat().st_mtime_ns != self._mark
+
+    def look(self) -> None:
+        """Take new requests, answer those that are done."""
+        incoming, engine = self._paths.incoming, self._box.engine
+        mark = incoming.stat().st_mtime_ns  # its clock ticks slowly: once more after each change
+        self._mark, self._again = mark, mark != self._mark
+        hint = incoming / "refresh"  # the agent's word that an acknowledgement waits at the county
+        if hint.exists():
+            hint.unlink(missing_ok=True)
+            engine.refresh_soon()
+        for name in sorted(os.listdir(incoming)):
+            path = incoming / name
+            if name.startswith("check-") and is_hex(name[6:], 64):  # web could not read this object
+                path.unlink(missing_ok=True)
+                engine.suspect(name[6:])
+            elif _is_request(name, "import") and path not in self._imports:
+                self._begin_import(path)
+            elif _is_request(name, "received") and path not in self._asked:
+                self._ask(path)
+        for request, asked in list(self._asked.items()):
+            if asked.done:
+                del self._asked[request]
+                request.unlink(missing_ok=True)
+        engine.wish(self._wishes.read())
+        self._wishes.tidy(self._box.clock.monotonic(), lambda: engine.today, self._arrived)
+        for request, job in list(self._imports.items()):
+            if job.done:
+                del self._imports[request]
+                self._answer(request, job)
+
+    def _arrived(self) -> dict[str, int]:
+        return {row.id: row.arrived for row in self._box.state.lessons() if row.complete and row.arrived}
+
+    def _begin_import(self, request: Path) -> None:
         try:
-            path = load(read_capped(request, _MAX_REQUEST), _MAX_REQUEST).get("import")
-            result = _import(box, Path(str(path)))
+            path = Path(str(load(read_capped(request, _MAX_REQUEST), _MAX_REQUEST).get("import")))
+        except LessonBoxError:
+            request.unlink(missing_ok=True)
+            return
+        self._imports[request] = self._box.engine.begin_import(_stages(self._box, path))
+
+    def _ask(self, path: Path) -> None:
+        try:
+            asked = self._box.engine.ask_received(parse_request(read_capped(path, MAX_ITEM)))
+        except LessonBoxError:
+            asked = None
+        if asked is None:
+            path.unlink(missing_ok=True)
+        else:
+            self._asked[path] = asked
+
+    def _answer(self, request: Path, job: Import) -> None:
+        try:
+            result = _imported(self._box, job)
         except LessonBoxError as error:
             result = {"error": error.what}
         with suppress(LessonBoxError):  # a full disk takes no answer: it must not be done again at each start
             write_durable(request.with_suffix(".answer"), json.dumps(result, ensure_ascii=False).encode())
         request.unlink(missing_ok=True)
+
+
+def _is_request(name: str, what: str) -> bool:
+    return name.startswith(what + "-") and name.endswith(".json") and is_hex(name[len(what) + 1 : -5], 16)
 
 
 class _Bar:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import logging
 import random
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.config import BoxPaths, county_urls, load_settings, read_enrolment
+from appliance.config import BoxPaths, county_urls, load_settings, read_enrolment, token_source
+from appliance.throttling import local_rules, over_a_line
+from appliance.truetime import TrueTime
 from content_sync.adapters.clock import SystemClock
+from content_sync.adapters.drops import Folders
+from content_sync.adapters.fec import RaptorQ
 from content_sync.adapters.files import sync_folder
 from content_sync.adapters.http import HttpFetcher
 from content_sync.adapters.libtorrent.swarm import LibtorrentSwarm, SwarmOptions
+from content_sync.adapters.metering import InterfaceMeter
+from content_sync.adapters.neighbours import FileNeighbours
 from content_sync.adapters.objects import FileShelf, FileStore
+from content_sync.adapters.probe import HandshakeProbe
+from content_sync.adapters.received import FileReceived
 from content_sync.adapters.sqlite_writer import State
+from content_sync.adapters.stash import FileStash
+from content_sync.adapters.streaming import streams
 from content_sync.adapters.tuf import Trust
-from content_sync.adapters.watchdog import Folders, WatchedFolders
+from content_sync.adapters.watchdog import WatchedFolders
 from content_sync.engine.sync import Engine, Options, Parts
+from content_sync.engine.throttle import Senses, Throttle
 from content_sync.errors import DamagedDataError
 from content_sync.formats.canonical import dump
 from content_sync.settings import Settings
@@ -31,17 +43,21 @@ class SyncBox:
     """The parts of a running sync; `close` ends them in order."""
 
     engine: Engine
+    throttle: Throttle
     state: State
     drops: Folders
     fetcher: HttpFetcher
     clock: SystemClock
+    stash: FileStash
 
     def close(self) -> None:
         """End jobs, watches and connections."""
+        self.throttle.close()
         self.engine.close()
         self.drops.close()
         self.fetcher.close()
         self.state.close()
+        self.stash.close()
 
 
 def open_state(path: Path) -> State:
@@ -57,6 +73,11 @@ def open_state(path: Path) -> State:
                 old.rename(aside.with_name(aside.name + suffix))
         sync_folder(path.parent)
         return State(path)
+
+
+def open_shelf(paths: BoxPaths) -> FileShelf:
+    """The signed files of a box, to read them."""
+    return FileShelf(paths.trust)
 
 
 def make_trust(root: bytes) -> Callable[[Sequence[bytes], bytes | None, bytes | None, bytes | None], Trust]:
@@ -82,7 +103,9 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
     sources = settings.texts("sources")
     clock, state = SystemClock(), open_state(paths.state_db)
     folders = _drop_folders(paths, settings) if "drop" in sources else []
-    drops = WatchedFolders(folders, wake) if watch else Folders(folders)
+    delete = [Path(folder) for folder in settings.texts("drop_delete")]
+    poll = settings.text("drop_watch") == "poll"
+    drops = WatchedFolders(folders, wake, delete, poll) if watch else Folders(folders, delete, poll)
     fetcher = HttpFetcher()
     swarm = None
     if {"torrent", "webseed"} & set(sources):
@@ -92,23 +115,45 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
                 port=settings.number("torrent_port"),
                 peers="torrent" in sources,
                 web="webseed" in sources,
-                rate=settings.number("download_rate"),
                 upload_peers=settings.number("upload_peers"),
+                token=token_source(paths, enrolment),
+                neighbours=FileNeighbours(paths.neighbours, enrolment.box, clock),
             ),
             paths.partial,
             wake,
         )
+
+    def streaming(now: float) -> bool:
+        return streams(paths.streaming, clock.boot_id(), now)
+
+    stash = FileStash(paths.parcels_db)
+    probe = HandshakeProbe(urls, clock.monotonic)
+    meter = InterfaceMeter(
+        settings.texts("metered_interfaces"),
+        settings.text("metered"),
+        paths.network,
+        clock.boot_id,
+        lambda: probe.local,
+    )
+    gives_way = settings.flag("give_way") and over_a_line(urls)
+    senses = Senses(meter, probe if gives_way else None, TrueTime(clock, paths.outbox_db).known, streaming)
+    throttle = Throttle(swarm, FileShelf(data), senses, local_rules(settings), threading.Lock())
     engine = Engine(
         Parts(
             state=state,
             store=FileStore(paths.objects, paths.partial),
+            received=FileReceived(paths.received),
             shelf=FileShelf(paths.trust),
             clock=clock,
             drops=drops,
-            fetcher=fetcher,
+            fetcher=throttle.fetcher(fetcher),
             swarm=swarm,
+            throttle=throttle,
+            busy=lambda: streaming(clock.monotonic()),
             make_trust=make_trust(dump(enrolment.root)),
             jitter=random.random,
+            stash=stash,
+            fec=RaptorQ(),
         ),
         Options(
             box=enrolment.box,
@@ -116,10 +161,13 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
             active=settings.number("active_lessons"),
             reserve=settings.number("reserve") << 20,
             scan_seconds=settings.number("scan_seconds"),
+            poll_seconds=settings.number("poll_seconds"),
             refresh_seconds=settings.number("refresh_seconds"),
+            scrub_days=settings.number("scrub_days"),
+            parcel_space=settings.number("parcel_space") << 20,
         ),
     )
-    return SyncBox(engine, state, drops, fetcher, clock)
+    return SyncBox(engine, throttle, state, drops, fetcher, clock, stash)
 
 
 def _drop_folders(paths: BoxPaths, settings: Settings) -> list[Path]:

@@ -119,6 +119,20 @@ class EnrolError(LessonBoxError):
     code = "E-ENROL"
 
 
+class TokenError(LessonBoxError):
+    """The county gives this only to its boxes and guests: use the address with a token that holds, or let
+    staff make a new one with `county token`."""
+
+    code = "E-TOKEN"
+
+
+class TooManyError(LessonBoxError):
+    """It is asked too often: it goes on by itself after a while."""
+
+    code = "E-TOO-MANY"
+    retryable = True
+
+
 class SequenceConflictError(LessonBoxError):
     """Two different reports carry one number: the box may have been copied. Enrol it again."""
 
@@ -139,6 +153,19 @@ class StorageError(LessonBoxError):
     retryable = True
 
 
+class RotError(LessonBoxError):
+    """Nothing needs to be done: the damaged parts are fetched again, then the lesson is back by itself."""
+
+    code = "E-ROT"
+    retryable = True
+
+
+class DiskFailingError(LessonBoxError):
+    """Replace the memory card or disk soon: files on it go bad again and again."""
+
+    code = "E-DISK-FAILING"
+
+
 class DamagedDataError(LessonBoxError):
     """A damaged file was put aside, whole, and a new one begun: keep it for the county's technician; check
     the disk."""
@@ -157,6 +184,13 @@ class NetworkError(LessonBoxError):
 
     code = "E-NETWORK"
     retryable = True
+
+
+class BudgetError(NetworkError):
+    """Nothing needs doing: it goes on with the next day or month; docs/settings.md and the policy set the
+    quota."""
+
+    code = "E-BUDGET"
 
 
 class NotFoundError(LessonBoxError):
@@ -187,6 +221,27 @@ class SourceError(LessonBoxError):
     """Correct the file or folder named and publish again; what boards have already is not touched."""
 
     code = "E-SOURCE"
+
+
+class DropError(LessonBoxError):
+    """Nothing is lost; it is tried again by itself. Check the folder's cable, share and mount, and that the
+    box may read it."""
+
+    code = "E-DROP"
+    retryable = True
+
+
+class ArchiveError(LessonBoxError):
+    """What could be read was taken. If lessons lack, pack it again as a plain zip without password, or copy
+    the files loose."""
+
+    code = "E-ARCHIVE"
+
+
+class PinError(LessonBoxError):
+    """Set a PIN with `lessonbox pin` and enter that; after wrong ones wait for the time shown."""
+
+    code = "E-PIN"
 
 
 class MediaError(LessonBoxError):

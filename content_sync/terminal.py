@@ -14,18 +14,29 @@ import click
 from tqdm import tqdm
 
 from content_sync.errors import LessonBoxError, StorageError, UsageError
+from content_sync.formats.token import hidden
 
 DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+
+
+class Tokenless(logging.Formatter):
+    """Another formatter's lines, tracebacks too, without the tokens of tracker and web seed."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As logging.Formatter.format."""
+        return hidden(self._inner.format(record))
 
 
 def run(command: click.Command, prog: str) -> int:
     """Run a click command; an exit code. Errors become one line on stderr, never a traceback
     (LESSONBOX_DEBUG=1 shows it)."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=os.environ.get("LESSONBOX_LOG", "WARNING"),
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Tokenless(logging.Formatter("%(levelname)s %(name)s: %(message)s")))
+    logging.basicConfig(level=os.environ.get("LESSONBOX_LOG", "WARNING"), handlers=[handler])
     try:
         result = command.main(prog_name=prog, standalone_mode=False)
         return result if isinstance(result, int) else DONE
@@ -66,6 +77,11 @@ def run(command: click.Command, prog: str) -> int:
 def absolute(_context: click.Context, _parameter: click.Parameter, path: Path) -> Path:
     """A click callback: the folder from the root on, since programs that are started run in other folders."""
     return path.absolute()
+
+
+def absolute_or_none(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """As `absolute`, of an option that may be left out."""
+    return None if path is None else path.absolute()
 
 
 def show(result: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
@@ -111,3 +127,33 @@ class Progress:
         """Finish the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def ticker(what: str, total: int) -> Callable[[int], None]:
+    """A bar of lessons, as a function to tell how many are done."""
+    bar = Progress(what, total, "lessons")
+
+    def tick(done: int) -> None:
+        bar.to(done)
+        if done == total:
+            bar.close()
+
+    return tick
+
+
+def show_exported(made: dict[str, Any], as_json: bool) -> int:
+    """Print what `export` wrote (engine/export.py `Exported.plain`); the exit code."""
+    for problem in made["problems"]:
+        print(f"warning {problem['code']} {problem['subject']}: {problem['message']}", file=sys.stderr)
+    show(made, as_json, _exported)
+    if made["error"]:
+        print(made["error"], file=sys.stderr)
+    return INCOMPLETE if made["error"] or made["problems"] else DONE
+
+
+def _exported(it: dict[str, Any]) -> str:
+    return (
+        f"release {it['release']}: {it['lessons']} of {it['asked']} lessons are on the stick,"
+        f" {it['files']} files, {size_text(it['bytes'])}; written now {size_text(it['written'])}"
+        + (f"; left over: {it['left_lessons']} lessons, {size_text(it['left_bytes'])}" if it["error"] else "")
+    )

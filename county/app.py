@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from content_sync import errors
 from content_sync.errors import LessonBoxError
 from county.distribute import announces, files
+from county.distribute.visitors import Proxied, parse_networks
 from county.receive import routes
 from county.services import Services
 from county.web import pages
@@ -20,6 +21,8 @@ _STATUS: tuple[tuple[type[LessonBoxError], int], ...] = (
     (errors.FormatError, 400),
     (errors.SignatureError, 401),
     (errors.EnrolError, 403),
+    (errors.TokenError, 403),
+    (errors.TooManyError, 429),
     (errors.SequenceConflictError, 409),
     (errors.NotFoundError, 404),
 )
@@ -29,14 +32,14 @@ def _error(status: int, code: str, message: str) -> Response:
     answer: Response = jsonify(error={"code": code, "message": message})
     answer.status_code = status
     answer.headers["Cache-Control"] = "no-store"
-    if status == 503:
+    if status in (429, 503):
         answer.headers["Retry-After"] = "5"
     return answer
 
 
 def _named_error(error: LessonBoxError) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    if error.retryable:
+    if error.retryable and status == 500:
         status = 503
     if status >= 500:
         log.error("%s", error.line())
@@ -71,4 +74,6 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(announces.blueprint(services))
     app.register_blueprint(routes.blueprint(services))
     pages.attach(app, services)
+    proxies = parse_networks(services.settings.texts("trusted_proxies"))
+    app.wsgi_app = Proxied(app.wsgi_app, proxies)  # type: ignore[assignment, method-assign]
     return app

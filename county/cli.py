@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from content_sync.settings import help_text
-from content_sync.terminal import absolute
+from content_sync.terminal import absolute, absolute_or_none
 from county.config import COUNTY_SETTINGS
+
+if TYPE_CHECKING:
+    from county.publish.publish import Published
 
 data_option = click.option(
     "--data",
@@ -99,15 +103,22 @@ def publish(sources: tuple[Path, ...], data: Path, allow_date: bool, withdraw: b
 
     A SOURCE is a tree 学段/学科/版本/年级册次/单元/课/. What is odd is named.
     """
-    import dataclasses
-    import sys
     import time
 
-    from content_sync.terminal import Progress, show, size_text
+    from content_sync.terminal import Progress
     from county.config import CountyPaths, load_settings
     from county.publish.publish import publish as run
 
     done = run(CountyPaths(data), load_settings(data), sources, time.time, Progress, allow_date, withdraw)
+    _show_published(done, as_json)
+
+
+def _show_published(done: Published, as_json: bool) -> None:
+    import dataclasses
+    import sys
+
+    from content_sync.terminal import show, size_text
+
     for problem in done.problems:
         print(f"warning {problem.line()}", file=sys.stderr)
     result = dataclasses.asdict(done)
@@ -118,6 +129,90 @@ def publish(sources: tuple[Path, ...], data: Path, allow_date: bool, withdraw: b
             f"release {r['release']}: {r['lessons']} lessons, {r['resources']} resources,"
             f" {size_text(r['bytes'])}; new {size_text(r['new_bytes'])}, withdrawn {r['withdrawn']},"
             f" problems {len(r['problems'])}"
+        ),
+    )
+
+
+@cli.command()
+@click.argument(
+    "folder",
+    required=False,
+    metavar="[FOLDER]",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
+@data_option
+@click.option(
+    "--collection",
+    help="Where that goes which nothing else places: an id, or a path like 小学/语文/统编版/三年级上册.",
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A CSV or XLSX that says where files belong.  [default: 目录.xlsx or 目录.csv in FOLDER]",
+)
+@click.option("--still", default=30, show_default=True, help="Seconds that a file must not have changed.")
+@click.option("--withdraw", "gone", multiple=True, metavar="LESSON", help="Take an adopted lesson out again.")
+@click.option(
+    "--allow-date", is_flag=True, help="The date of this computer is right, though far from the last."
+)
+@json_option
+def adopt(
+    folder: Path | None,
+    data: Path,
+    collection: str | None,
+    table: Path | None,
+    still: int,
+    gone: tuple[str, ...],
+    allow_date: bool,
+    as_json: bool,
+) -> None:
+    """Sign what the county's receiver got from a national broadcast into FOLDER, byte for byte, as lessons
+    beside those that are published: a new release.
+
+    May be run again at any time: only what is new is added. What is broken or still growing is named.
+    """
+    import time
+
+    from content_sync.terminal import Progress
+    from county.config import CountyPaths, load_settings
+    from county.publish import adopt as adopting
+
+    paths, settings = CountyPaths(data), load_settings(data)
+    if (folder is None) == (not gone):
+        raise click.UsageError("give a FOLDER, or --withdraw LESSON")
+    if folder is None:
+        done = adopting.take_out(paths, settings, gone, time.time, Progress, allow_date)
+    else:
+        done = adopting.adopt(
+            paths, settings, folder, time.time, Progress, collection, table, allow_date, still
+        )
+    _show_published(done, as_json)
+
+
+@cli.command()
+@data_option
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@json_option
+def collect(data: Path, dry_run: bool, as_json: bool) -> None:
+    """Delete packages, indexes and files that no kept release names (settings keep_releases, keep_days).
+
+    Sources are not touched. May run while `county serve` does.
+    """
+    import dataclasses
+    import time
+
+    from content_sync.terminal import show, size_text
+    from county.config import CountyPaths, load_settings
+    from county.publish.collect import collect as run
+
+    done = run(CountyPaths(data), load_settings(data), time.time, dry_run)
+    show(
+        dataclasses.asdict(done),
+        as_json,
+        lambda r: (
+            f"{'would delete' if dry_run else 'deleted'} {r['objects']} files of lessons, {r['targets']} of"
+            f" packages and indexes, {r['metadata']} of metadata: {size_text(r['bytes'])};"
+            f" {r['kept']} releases are kept"
         ),
     )
 
@@ -157,6 +252,177 @@ def enrol(
         {"box": made.box, "school_code": made.school_code, "name": made.school_name, "out": str(out)},
         as_json,
         lambda r: f"{r['out']}: box {r['box']} for {r['school_code']} {r['name']}",
+    )
+
+
+@cli.command()
+@click.argument("lesson")
+@data_option
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write."
+)
+@click.option(
+    "--guest",
+    default="guest",
+    show_default=True,
+    help="Whose token is in it; each person should have an own one, so that one can be made void.",
+)
+@click.option("--web-seed", is_flag=True, help="Name the web seed too; libtorrent up to 2.1.1 misreads it.")
+@json_option
+def torrent(lesson: str, data: Path, out: Path, guest: str, web_seed: bool, as_json: bool) -> None:
+    """Make the .torrent of LESSON (id or title) for an ordinary BitTorrent client, with a token in it."""
+    from content_sync.adapters.files import write_durable
+    from content_sync.terminal import show
+    from county.config import CountyPaths, load_settings
+    from county.distribute.outsiders import lesson_torrent, open_tokens
+    from county.library import Library
+    from county.setup import plain_name
+
+    paths, settings = CountyPaths(data), load_settings(data)
+    with Library.open(paths.library_db) as library:
+        tokens = open_tokens(paths, library)
+        holder = tokens.guest(plain_name(guest, "the guest's name"))
+        made = lesson_torrent(paths, settings, library, lesson, tokens.give(holder), web_seed)
+    write_durable(out.absolute(), made, 0o600)
+    show(
+        {"out": str(out), "holder": holder, "guest": guest},
+        as_json,
+        lambda r: f"{r['out']}: for {r['guest']} ({r['holder']})",
+    )
+
+
+@cli.command()
+@click.argument("holder")
+@click.option("--renew", is_flag=True, help="Make the earlier tokens void; let one shut out in again.")
+@click.option("--shut-out", is_flag=True, help="Make all tokens void.")
+@data_option
+@json_option
+def token(holder: str, renew: bool, shut_out: bool, data: Path, as_json: bool) -> None:
+    """Renew or void the tokens of HOLDER, a box id or a guest's name; a box learns of it by its envelope."""
+    from content_sync.errors import NotFoundError, UsageError
+    from content_sync.terminal import show
+    from county.config import CountyPaths, load_settings
+    from county.distribute.outsiders import open_tokens
+    from county.library import Library
+
+    if renew == shut_out:
+        raise UsageError("give --renew or --shut-out")
+    load_settings(data)
+    paths = CountyPaths(data)
+    with Library.open(paths.library_db) as library:
+        tokens = open_tokens(paths, library)
+        guests = {name: identity for identity, name in tokens.guests().items()}
+        found = guests.get(holder, holder)
+        if found not in guests.values() and library.box(found) is None:
+            raise NotFoundError(f"box or guest {holder[:80]!r}")
+        if shut_out:
+            tokens.shut_out(found)
+        number = 0 if shut_out else tokens.renew(found)
+    show(
+        {"holder": found, "number": number},
+        as_json,
+        lambda r: f"{r['holder']}: " + (f"token {r['number']}" if r["number"] else "shut out"),
+    )
+
+
+@cli.command()
+@data_option
+@click.option("--box", "boxes", multiple=True, help="This box; may be given again.")
+@click.option("--school", "schools", multiple=True, help="All boxes of this school code; may be given again.")
+@click.option("--all", "everyone", is_flag=True, help="Every box.")
+@click.option(
+    "--collection", "collections", multiple=True, help="Mirror this instead of what was set; as in enrol."
+)
+@click.option(
+    "--deadline", "deadlines", multiple=True, help="LESSON=TIME: must be here by then, 2026-11-23T08:00."
+)
+@click.option("--pin", "pins", multiple=True, help="Lesson or collection that never makes room for others.")
+@click.option("--reserve-mb", type=click.IntRange(0, 1 << 20), help="MiB of the disk that stay free.")
+@click.option(
+    "--rendition", "renditions", multiple=True, help="KIND=full, light or none: video=light for thin lines."
+)
+@click.option("--term", help="FIRST-DAY:WEEKS:VOLUME, like 2026-09-01:20:上册.")
+@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="JSON of parts, like budget.")
+@click.option(
+    "--clear",
+    multiple=True,
+    type=click.Choice(["deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable"]),
+    help="Make this part as by default first; may be given again.",
+)
+@json_option
+def policy(
+    data: Path,
+    boxes: tuple[str, ...],
+    schools: tuple[str, ...],
+    everyone: bool,
+    as_json: bool,
+    **parts: Any,
+) -> None:
+    """Show or change what boxes are told: deadlines, pins, space, renditions, term, budget.
+
+    A box learns of it with its next envelope, by whatever road that comes.
+    """
+    import json
+
+    from content_sync.terminal import show
+    from county import policy as policies
+    from county.config import CountyPaths, load_settings
+    from county.library import Library
+    from county.stats.figures import zone_of
+
+    changes = policies.Changes(**parts)
+    zone = zone_of(load_settings(data).text("timezone"))
+    asked = changes != policies.Changes()
+    with Library.open(CountyPaths(data).library_db, write=asked) as library:
+        rows = policies.choose(library, boxes, schools, everyone)
+        if asked:
+            rows = policies.change(library, rows, changes, zone)
+
+    def line(it: dict[str, Any]) -> str:
+        told = json.dumps(it["policy"], ensure_ascii=False)
+        return f"{it['box']} {it['school_code']} {it['school']}: {told}"
+
+    show(
+        {"boxes": [policies.plain(row) for row in rows]},
+        as_json,
+        lambda found: "\n".join(map(line, found["boxes"])),
+    )
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@data_option
+@click.option(
+    "--allow-date", is_flag=True, help="The date of this computer is right, though far from the last."
+)
+@json_option
+def calendar(file: Path, data: Path, allow_date: bool, as_json: bool) -> None:
+    """Take the teaching calendar (教学进度) from FILE, CSV or XLSX, and sign it: boxes fetch by it.
+
+    Columns: 周次, and 课程编号 or 学科, 版本, 年级册次, 单元, 课.
+    """
+    import sys
+    import time
+
+    from content_sync.terminal import Progress, show
+    from county.config import CountyPaths, load_settings
+    from county.publish.teaching import set_calendar
+
+    done, made = set_calendar(CountyPaths(data), load_settings(data), file, time.time, Progress, allow_date)
+    for problem in made.problems:
+        print(f"warning {problem.line()}", file=sys.stderr)
+    show(
+        {
+            "release": done.release,
+            "lessons": len(made.weeks),
+            "collections": sorted(made.collections),
+            "problems": len(made.problems),
+        },
+        as_json,
+        lambda r: (
+            f"release {r['release']}: {r['lessons']} lessons of {len(r['collections'])} volumes have their"
+            f" week, problems {r['problems']}"
+        ),
     )
 
 
@@ -237,6 +503,141 @@ def stats(data: Path, first: datetime, last: datetime, form: str, out: Path | No
     else:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()
+
+
+@cli.command("export")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@data_option
+@click.option("--box", "boxes", multiple=True, help="What this box lacks; may be given again.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="All of this: an id, `<subject id>-*`, `*`, or a path like 小学/语文/统编版/三年级上册.",
+)
+@click.option(
+    "--rest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=absolute_or_none,
+    help="Keep what does not fit in this file; with the next stick, go on with what is in it.",
+)
+@click.option("--verify", is_flag=True, help="Read everything back from the stick.")
+@json_option
+def export_(
+    path: Path,
+    data: Path,
+    boxes: tuple[str, ...],
+    collections: tuple[str, ...],
+    rest: Path | None,
+    verify: bool,
+    as_json: bool,
+) -> int:
+    """Write lessons onto the stick at PATH, for boxes that can't fetch them; may be run again at any time.
+
+    Takes in the reports that boxes put on it (`lessonbox export PATH --request`), and writes what those boxes
+    lack, with their acknowledgements; without a request on it, the whole library. Exit 3: it is full.
+    """
+    import time
+
+    from content_sync.terminal import show_exported, ticker
+    from county.distribute.export import Asked
+    from county.setup import collection_pattern
+    from county.wiring import export_stick
+
+    if boxes and collections:
+        raise click.UsageError("give --box or --collection, not both")
+    patterns = tuple(collection_pattern(text) for text in collections)
+    asked = Asked(boxes, patterns, rest, verify)
+    made, imported = export_stick(data, path.absolute(), asked, int(time.time()), ticker)
+    for where, error in imported.refused:
+        click.echo(type(error)(f"{where}: {error.what}").line(), err=True)
+    made["reports"] = {
+        "stored": imported.stored,
+        "repeated": imported.repeated,
+        "refused": len(imported.refused),
+    }
+    return show_exported(made, as_json)
+
+
+@cli.command()
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=absolute,
+    help="Where the parcels are written, for the uplink to send.",
+)
+@click.option(
+    "--overhead",
+    type=click.FloatRange(0, 4),
+    default=0.15,
+    show_default=True,
+    help="Repair symbols, as a share of the content: what may be lost in one pass, and a little more.",
+)
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Only this: an id, `<subject id>-*`, `*`, or a path like 小学/语文/统编版/三年级上册; may be given"
+    " again.",
+)
+@click.option(
+    "--urgent",
+    multiple=True,
+    help="Lesson id or collection that is sent first and twice; may be given again.",
+)
+@click.option("--since-release", type=int, help="Only lessons that are new since this release.")
+@click.option(
+    "--parcel-bytes",
+    type=click.IntRange(128 << 10, 64 << 20),
+    default=2_200_000,
+    show_default=True,
+    help="Most bytes of one parcel; a small carousel has smaller ones.",
+)
+@data_option
+@json_option
+def carousel(
+    out: Path,
+    overhead: float,
+    collections: tuple[str, ...],
+    urgent: tuple[str, ...],
+    since_release: int | None,
+    parcel_bytes: int,
+    data: Path,
+    as_json: bool,
+) -> int:
+    """Write the next cycle of the satellite carousel: the release as parcels, the newest lessons first.
+
+    Boxes that hear enough of them, in any order, have the lessons; each further cycle brings other repair
+    symbols.
+    """
+    import time
+
+    from content_sync.terminal import DONE, INCOMPLETE, Progress, show, size_text
+    from county.distribute.carousel import Asked
+    from county.setup import collection_pattern
+    from county.wiring import make_carousel
+
+    asked = Asked(
+        out,
+        overhead,
+        tuple(map(collection_pattern, collections)) or ("*",),
+        tuple(map(collection_pattern, urgent)),
+        since_release,
+        parcel_bytes,
+    )
+    made = make_carousel(data, asked, int(time.time()), Progress)
+    for identity in made["left_out"]:
+        click.echo(f"warning: {identity} is too large for a carousel and left out", err=True)
+    show(
+        made,
+        as_json,
+        lambda r: (
+            f"cycle {r['cycle']} of release {r['release']}: {r['lessons']} lessons in {r['parcels']} parcels,"
+            f" {size_text(r['bytes'])}, {r['times']} times the content"
+        ),
+    )
+    return INCOMPLETE if made["left_out"] else DONE
 
 
 @cli.group()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from content_sync.errors import DiskFullError, LessonBoxError, NewerDataError, SetupError, StorageError
 from content_sync.formats.hashtree import FileId
+from content_sync.formats.policy import Policy, dump_policy, parse_policy
 
 SCHEMA = 1
 _WAIT_SECONDS = 60
@@ -85,6 +86,19 @@ class BoxRow:
     claim: str
     collections: tuple[str, ...]
     enrolled: int
+    policy: Policy = field(default_factory=Policy)
+
+
+_BOX = (
+    "SELECT b.id, school_code, school_name, claim, collections, enrolled, policy FROM box b"
+    " LEFT JOIN policy p ON p.box = b.id"
+)
+#: Tables that a library of an earlier program lacks.
+_LATER = (
+    "CREATE TABLE IF NOT EXISTS adopted (lesson TEXT PRIMARY KEY, here INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS policy (box TEXT PRIMARY KEY, policy TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS calendar (lesson TEXT PRIMARY KEY, week INTEGER NOT NULL) WITHOUT ROWID",
+)
 
 
 def _columns(row: type) -> str:
@@ -123,8 +137,12 @@ class Library:
         try:
             # Not mode=ro: a reader of a WAL database must be able to make its -shm file.
             connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-            connection.execute("PRAGMA synchronous = FULL" if write else "PRAGMA query_only = 1")
+            connection.execute("PRAGMA synchronous = FULL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            for statement in _LATER if version == SCHEMA else ():
+                connection.execute(statement)
+            if not write:
+                connection.execute("PRAGMA query_only = 1")
         except sqlite3.Error as error:
             raise _storage(error) from error
         if version != SCHEMA:
@@ -242,6 +260,16 @@ class Library:
         row = self._one("SELECT 1 FROM package WHERE infohash >= ? AND infohash < ?", (prefix, prefix + "g"))
         return row is not None
 
+    def published(self, prefix: str) -> PackageRow | None:
+        """The package of the newest release whose infohash begins with these hex digits."""
+        row = self._one(
+            f"SELECT {', '.join('p.' + field.name for field in fields(PackageRow))} FROM package p"
+            " JOIN lesson l ON l.id = p.lesson AND l.infohash = p.infohash"
+            " WHERE p.infohash >= ? AND p.infohash < ? AND l.withdrawn IS NULL",
+            (prefix, prefix + "g"),
+        )
+        return None if row is None else PackageRow(*row)
+
     def package_files(self, infohash: str) -> dict[str, FileId]:
         """Path -> identity of a package's files."""
         rows = self._all("SELECT path, root, size FROM package_file WHERE infohash = ?", (infohash,))
@@ -287,6 +315,18 @@ class Library:
         assert added is not None
         return added
 
+    def adopted(self) -> dict[str, bool]:
+        """Lessons that `county adopt` brought: id -> whether it is here (False: taken out by hand)."""
+        return {row[0]: bool(row[1]) for row in self._all("SELECT lesson, here FROM adopted")}
+
+    def mark_adopted(self, lessons: Iterable[str], here: bool | None) -> None:
+        """Remember lessons as adopted (True), as taken out by hand (False), or as the county's own (None)."""
+        for lesson in lessons:
+            if here is None:
+                self._all("DELETE FROM adopted WHERE lesson = ?", (lesson,))
+            else:
+                self._all("INSERT OR REPLACE INTO adopted VALUES (?, ?)", (lesson, here))
+
     def put_release(self, release: ReleaseRow, lessons: Sequence[LessonRow]) -> None:
         """Make `lessons` the library, the others withdrawn. A release that is known stays as it was."""
         with self.transaction():
@@ -297,22 +337,76 @@ class Library:
             self._put("lesson", LessonRow, lessons)
             self._put("release", ReleaseRow, [release], verb="IGNORE")
 
+    def releases(self) -> list[ReleaseRow]:
+        """All releases, the newest first."""
+        rows = self._all(f"SELECT {_columns(ReleaseRow)} FROM release ORDER BY number DESC")
+        return [ReleaseRow(*row) for row in rows]
+
+    def roots_kept(self, packages: set[str], as_it_was: Callable[[bytes, int, int, int], bool]) -> set[str]:
+        """Roots of the files of these packages, and of the source files of which `as_it_was(path, size,
+        mtime_ns, inode)` says that they are there."""
+        roots = {
+            root
+            for infohash, root in self._all("SELECT infohash, root FROM package_file")
+            if infohash in packages
+        }
+        sources = self._all("SELECT root, path, size, mtime_ns, inode FROM source_file")
+        return roots | {root for root, *facts in sources if root not in roots and as_it_was(*facts)}
+
+    def forget_packages(self, packages: set[str], roots: set[str]) -> None:
+        """Forget all other packages, and whatever is known of files other than `roots`."""
+        with self.transaction():
+            gone = [row for row in self._all("SELECT infohash FROM package") if row[0] not in packages]
+            lost = [row for row in self._all("SELECT root FROM object") if row[0] not in roots]
+            for table in ("package_file", "package"):
+                self._many(f"DELETE FROM {table} WHERE infohash = ?", gone)
+            for table in ("object", "derived", "source_file"):
+                self._many(f"DELETE FROM {table} WHERE root = ?", lost)
+
+    def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise _storage(error) from error
+
     def newest_release(self) -> ReleaseRow | None:
         """The newest release, if anything was published."""
         row = self._one(f"SELECT {_columns(ReleaseRow)} FROM release ORDER BY number DESC LIMIT 1")
         return None if row is None else ReleaseRow(*row)
 
+    def issued(self, number: int) -> int | None:
+        """When a release was issued (unix seconds)."""
+        row = self._one("SELECT issued FROM release WHERE number = ?", (number,))
+        return None if row is None else int(row[0])
+
     # Boxes and staff
 
     def boxes(self) -> list[BoxRow]:
         """All enrolled boxes, by school code."""
-        rows = self._all(f"SELECT {_columns(BoxRow)} FROM box ORDER BY school_code, id")
+        rows = self._all(f"{_BOX} ORDER BY school_code, b.id")
         return [_box(row) for row in rows]
 
     def box(self, identity: str) -> BoxRow | None:
         """One box."""
-        row = self._one(f"SELECT {_columns(BoxRow)} FROM box WHERE id = ?", (identity,))
+        row = self._one(f"{_BOX} WHERE b.id = ?", (identity,))
         return None if row is None else _box(row)
+
+    def set_policy(self, box: BoxRow) -> None:
+        """Keep a box's collections and policy."""
+        self._all("UPDATE box SET collections = ? WHERE id = ?", (json.dumps(list(box.collections)), box.id))
+        text = json.dumps(dump_policy(box.policy), ensure_ascii=False, sort_keys=True)
+        self._all("INSERT OR REPLACE INTO policy VALUES (?, ?)", (box.id, text))
+
+    def weeks(self) -> dict[str, int]:
+        """The teaching calendar: lesson -> week."""
+        return dict(self._all("SELECT lesson, week FROM calendar"))
+
+    def set_weeks(self, weeks: dict[str, int], instead_of: Iterable[str]) -> None:
+        """Replace the weeks of lessons."""
+        for lesson in instead_of:
+            self._all("DELETE FROM calendar WHERE lesson = ?", (lesson,))
+        for lesson, week in weeks.items():
+            self._all("INSERT OR REPLACE INTO calendar VALUES (?, ?)", (lesson, week))
 
     def add_box(self, box: BoxRow) -> None:
         """Add a box. Raises StorageError when its id is taken."""
@@ -343,5 +437,6 @@ class Library:
 
 
 def _box(row: tuple[Any, ...]) -> BoxRow:
-    identity, code, name, claim, collections, enrolled = row
-    return BoxRow(identity, code, name, claim, tuple(json.loads(collections)), enrolled)
+    identity, code, name, claim, collections, enrolled, policy = row
+    known = parse_policy(json.loads(policy)) if policy else Policy()
+    return BoxRow(identity, code, name, claim, tuple(json.loads(collections)), enrolled, known)

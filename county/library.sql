@@ -52,5 +52,11 @@ CREATE TABLE box (
     enrolled INTEGER NOT NULL           -- unix seconds, when the enrolment file was made
 ) WITHOUT ROWID;
 
+-- What a box is told beside its collections (formats.md 5.1), as JSON; none: everything as by default.
+CREATE TABLE policy (box TEXT PRIMARY KEY, policy TEXT NOT NULL) WITHOUT ROWID;
+
+-- The teaching calendar: the week of the term in which a lesson is taught.
+CREATE TABLE calendar (lesson TEXT PRIMARY KEY, week INTEGER NOT NULL) WITHOUT ROWID;
+
 -- Staff who may see the county's pages.
 CREATE TABLE staff (name TEXT PRIMARY KEY, password TEXT NOT NULL) WITHOUT ROWID;

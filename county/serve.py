@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from content_sync.adapters.congestion import prefer_bbr
 from content_sync.adapters.files import lock_file, make_folder, storage_errors
 from content_sync.adapters.process import die_with_parent
 from content_sync.errors import BusyError, LessonBoxError, UsageError
@@ -34,8 +35,9 @@ log = logging.getLogger(__name__)
 _BACK_OFF = (0.5, 1, 2, 5, 10, 30)
 _STEADY_SECONDS = 60
 _END_SECONDS = 4.0
-_POLL_SECONDS = 2
+_POLL_SECONDS, _POLL_CLOSELY_SECONDS = 1.0, 0.1
 _FIGURES_SECONDS = 4
+_KEEP_SECONDS = 900.0
 _LISTEN_SECONDS = 10
 _HELD_SECONDS = 5.0
 _RESIGN_SECONDS = 3600
@@ -55,6 +57,7 @@ def listen_on(host: str, port: int) -> socket.socket:
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
+            prefer_bbr(found)
             found.listen(2048)
             return found
         except OSError as error:
@@ -246,8 +249,11 @@ def _run_web(data: Path, listener: int) -> None:
 
 def _run_seeder(data: Path) -> int:
     """The seeder, and the yearly date of the release, renewed before it passes."""
-    from content_sync.adapters.libtorrent.seeder import Seeder
-    from county.distribute.seeding import Seeding, write_figures
+    from content_sync.adapters.libtorrent.seeder import Seeder, SeederOptions
+    from county.distribute.asking import Asked
+    from county.distribute.figures import write_figures
+    from county.distribute.pacing import seeder_share
+    from county.distribute.seeding import Seeding, SeedingOptions
     from county.publish.signing import Repository
 
     stop = threading.Event()
@@ -258,12 +264,30 @@ def _run_seeder(data: Path) -> int:
         make_folder(scratch)
     repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
     port = settings.number("seeder_port")
-    seeder = Seeder(port, settings.number("upload_rate"), scratch)
-    seeding = Seeding(paths, Library.open(paths.library_db), seeder)
+    seeder = Seeder(
+        SeederOptions(
+            port,
+            seeder_share(settings.number("upload_rate")),
+            settings.number("lesson_upload_rate"),
+            settings.number("upload_slots"),
+        ),
+        scratch,
+    )
+    options = SeedingOptions(
+        settings.number("seeder_lessons"),
+        max(_KEEP_SECONDS, 3.0 * settings.number("announce_seconds")),
+        settings.flag("super_seeding"),
+    )
+    seeding = Seeding(paths, Library.open(paths.library_db), seeder, options, time.time)
+    asked = Asked(paths.work)
+
+    def load(prefix: bytes, near: int, seeds: int) -> bool:
+        return seeding.load(prefix, near, seeds, time.monotonic())
+
     began, told, resigned = time.monotonic(), 0.0, 0.0
     while not stop.is_set():
         now, wall = time.monotonic(), int(time.time())
-        busy = seeding.step(now)
+        seeding.step(now)
         if not seeder.listening and now - began > _LISTEN_SECONDS:
             raise BusyError(f"the seeder can't listen on port {port}")
         if now - told >= _FIGURES_SECONDS:
@@ -275,5 +299,6 @@ def _run_seeder(data: Path) -> int:
                 repository.resign(wall)
             except LessonBoxError as error:
                 log.error("%s", error.line())
-        stop.wait(0.01 if busy else _POLL_SECONDS)
+        asked.answer(_POLL_CLOSELY_SECONDS if seeder.listens_closely else _POLL_SECONDS, load)
+    asked.close()
     return DONE

@@ -10,7 +10,9 @@ from typing import Generic, TypeVar
 from content_sync.ports import Clock
 from content_sync.settings import Settings
 from county.config import CountyPaths
+from county.distribute.fetched import Fetched
 from county.distribute.tracker import Tracker
+from county.distribute.visitors import Visitors
 from county.library import Library
 from county.receive.database import Reader, Writer
 from county.receive.door import Door
@@ -46,4 +48,6 @@ class Services:
     door: Door
     envelopes: Envelopes
     tracker: Tracker
+    visitors: Visitors
+    fetched: Fetched
     secret: bytes

@@ -22,8 +22,10 @@ from content_sync.formats.enrolment import (
     new_claim,
 )
 from content_sync.formats.paths import check_id, collection_id, subject_id
+from content_sync.formats.token import holder_key
 from content_sync.settings import Settings, toml_value
 from county.config import COUNTY_SETTINGS, CountyPaths
+from county.distribute.tokens import token_secret
 from county.library import BoxRow, Library
 from county.publish.names import grade_volume, nfc
 from county.publish.signing import Repository
@@ -178,14 +180,16 @@ def enrol(
     if out.exists():
         raise SetupError(f"{out} is there already and may be another box's; choose another name")
     repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
+    box = new_box_id()
     enrolment = Enrolment(
         county=settings.text("name"),
         urls=settings.texts("urls"),
-        box=new_box_id(),
+        box=box,
         school_code=plain_name(school_code, "the school's code"),
         school_name=plain_name(school_name, "the school's name"),
         claim=new_claim(),
         root=repository.root(),
+        token_key=holder_key(token_secret(paths), box),
     )
     data = dump_enrolment(enrolment)
     assert len(data) <= MAX_ENROLMENT and enrolment.claim is not None

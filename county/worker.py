@@ -12,6 +12,8 @@ from gunicorn.glogging import Logger
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
+from content_sync.terminal import Tokenless
+
 #: Seconds without a byte moved after which a client is dropped.
 PATIENCE = 10
 
@@ -38,6 +40,13 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
 class QuietLog(Logger):  # type: ignore[misc]
     """gunicorn's log without a traceback for a client that stood still: that is no error of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        """As Logger.setup; no token is written."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            if handler.formatter is not None:
+                handler.setFormatter(Tokenless(handler.formatter))
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """As logging.Logger.exception."""

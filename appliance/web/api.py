@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, has_app_context, jsonify, request
 
 from appliance.usage.recorder import Event
+from appliance.web.expecting import why
 from content_sync.errors import FormatError, LessonBoxError, TooBigError
 from content_sync.formats.lesson import Lesson, Resource
-from content_sync.ports import CollectionRow, LessonRow
+from content_sync.ports import CollectionRow, LessonRow, PlannedRow
 
 if TYPE_CHECKING:
     from appliance.web.app import Board
@@ -22,6 +23,9 @@ MAX_EVENTS_BODY = 64 << 10
 _MAX_EVENTS = 500
 _MOST = 500
 _PART = 500
+#: Events that say that something plays, of these kinds, and for how many seconds (pages ping every 30 s).
+_PLAYS, _MEDIA, _PLAYS_ON = ("play", "ping"), ("video", "recorded", "audio"), 35.0
+Repairs = Mapping[str, tuple[int, int]]
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 
 
@@ -32,12 +36,25 @@ def error(status: int, code: str, message: str) -> Response:
     return response
 
 
-def file_url(root: str, path: str) -> str:
-    """Address of one file on the pages' port."""
-    return f"/content/{root}/{quote(path.rpartition('/')[2])}"
+def repairs() -> Repairs:
+    """What had to be repaired, as this request found it; nothing outside of one."""
+    if not has_app_context() or "repairs" not in g:
+        return {}
+    if "repaired" not in g:
+        g.repaired = g.repairs()
+    found: Repairs = g.repaired
+    return found
 
 
-def resource_json(resource: Resource) -> dict[str, Any]:
+def file_url(root: str, path: str, repaired: Repairs | None = None) -> str:
+    """Address of one file on the pages' port. A browser keeps what it got for ever, so a file that had to be
+    repaired has another one than before (`repaired`: as StateReader gives it)."""
+    times = (repairs() if repaired is None else repaired).get(root, (0, 0))[0]
+    again = f"?again={times}" if times else ""
+    return f"/content/{root}/{quote(path.rpartition('/')[2])}{again}"
+
+
+def resource_json(resource: Resource, repaired: Repairs | None = None) -> dict[str, Any]:
     """A resource as the API shows it: `root` and `url` are those of the file that opens, `size` is of all
     its files.
     """
@@ -49,22 +66,35 @@ def resource_json(resource: Resource) -> dict[str, Any]:
         "media_type": resource.media_type,
         "size": sum(entry.file.length for entry in resource.files),
         "root": main.file.root,
-        "url": file_url(main.file.root, main.path),
+        "url": file_url(main.file.root, main.path, repaired),
     }
 
 
-def lesson_json(collection: CollectionRow, row: LessonRow, lesson: Lesson | None) -> dict[str, Any]:
-    """A lesson as the API shows it."""
+def lesson_json(
+    collection: CollectionRow,
+    row: LessonRow,
+    lesson: Lesson | None,
+    planned: PlannedRow | None = None,
+    repaired: Repairs | None = None,
+) -> dict[str, Any]:
+    """A lesson as the API shows it; `planned`: what the plan says of one that is not here; `repaired`: see
+    `file_url`."""
     place = {key: getattr(collection, key) for key in ("stage", "subject", "edition", "grade", "volume")}
-    resources = [resource_json(resource) for resource in lesson.resources] if lesson else []
+    resources = [resource_json(resource, repaired) for resource in lesson.resources] if lesson else []
     return {
         "id": row.id,
         "title": row.title,
         **place,
         "unit": row.unit,
         "state": row.state,
+        "repairing": row.repairing and row.state != "present",
         "resources": resources,
-    }
+    } | ({} if planned is None else _planned_json(planned))
+
+
+def _planned_json(row: PlannedRow) -> dict[str, Any]:
+    expected = None if row.last is None else {"from": row.first, "to": row.last}
+    return {"reason": {"code": row.code, **row.facts, "text": why(row)}, "expected": expected}
 
 
 def _number(name: str, default: int, most: int) -> int:
@@ -154,19 +184,27 @@ def blueprint(board: Board) -> Blueprint:
 
     @routes.get("/api/v1/search")
     def search() -> Response:
-        found = board.index.find(
-            request.args.get("q", ""),
-            request.args.get("grade", ""),
-            request.args.get("kind", ""),
-            _number("offset", 0, 1 << 31),
-            _number("limit", 20, _MOST),
-        )
+        offset, limit = _number("offset", 0, 1 << 31), _number("limit", 20, _MOST)
+        grade, kind = request.args.get("grade", ""), request.args.get("kind", "")
+        try:
+            found = board.index.find(request.args.get("q", ""), grade, kind, offset, limit)
+        except LessonBoxError as fault:  # not made yet, or damaged: it is being made
+            response = error(503, fault.code, fault.what)
+            response.headers["Retry-After"] = "5"
+            return response
         return _answer([row for row in map(reader.lesson, found.ids) if row is not None])
 
     def _answer(rows: Iterable[LessonRow]) -> Response:
-        collections = {collection.id: collection for collection in reader.collections()}
+        collections = reader.places()
+        repaired = repairs()
         made = (
-            lesson_json(collections[row.collection], row, reader.present_lesson(row.id))
+            lesson_json(
+                collections[row.collection],
+                row,
+                reader.present_lesson(row.id),
+                None if row.complete else reader.planned(row.id).get(row.id),
+                repaired,
+            )
             for row in rows
             if row.collection in collections
         )
@@ -185,6 +223,9 @@ def blueprint(board: Board) -> Blueprint:
             response = error(503, fault.code, fault.what)
             response.headers["Retry-After"] = "5"
             return response
+        plays = any(event.type in _PLAYS and event.kind in _MEDIA for event in received)
+        if board.sign is not None and plays:
+            board.sign.plays(_PLAYS_ON)
         return Response(status=204)
 
     return routes

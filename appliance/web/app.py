@@ -17,13 +17,15 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from appliance.usage.recorder import Event
-from appliance.web import api, i18n, pages, words
+from appliance.web import api, expecting, i18n, pages, received, words
 from appliance.web.content import RETRY_AFTER, Content, Environ, StartResponse, media_type, short
+from appliance.web.pin import Pin
 from appliance.web.search import Index
+from appliance.web.sharing import Sharing
 from content_sync.adapters.sending import Streams
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, LessonBoxError, SetupError
-from content_sync.ports import Clock
+from content_sync.ports import Clock, LessonRow, PlannedRow
 
 log = logging.getLogger(__name__)
 BOARD_COOKIE = "board"
@@ -41,6 +43,16 @@ class Records(Protocol):
         """Durable when it returns. Raises LessonBoxError."""
 
 
+class Sign(Protocol):
+    """What the board needs of content_sync.adapters.streaming.StreamSign."""
+
+    def began(self) -> Callable[[], None]:
+        """A stream began; what is returned is called when it ends."""
+
+    def plays(self, seconds: float) -> None:
+        """A page plays for so long."""
+
+
 @dataclass(frozen=True)
 class Board:
     """All that the pages stand on. `status` gives what `/api/v1/status` answers; `streams`: most long
@@ -56,6 +68,17 @@ class Board:
     streams: int = 120
     language: str = "zh"
     courseware_port: int = 0
+    #: Where files arrive and where torrents and leaf lists lie: what other boxes may read of.
+    partial: Path | None = None
+    packages: Path | None = None
+    #: Told the root of an object that could not be read.
+    unreadable: Callable[[str], None] = lambda root: None
+    #: Tells sync that a class streams.
+    sign: Sign | None = None
+    #: The received shelf's files, where requests are left for sync, and who may leave them.
+    received: Path | None = None
+    incoming: Path | None = None
+    pin: Pin | None = None
 
 
 def board_of(environ: Environ, cookie: str | None) -> str:
@@ -106,6 +129,16 @@ def _static(app: Flask) -> None:
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 30 * 86400
 
 
+def _planned(board: Board, row: LessonRow) -> PlannedRow | None:
+    """What the plan says of a lesson, asked once a page."""
+    if "planned" not in g:
+        g.planned = {}
+    if row.id not in g.planned:
+        g.planned[row.id] = board.reader.planned(row.id).get(row.id)
+    found: PlannedRow | None = g.planned[row.id]
+    return found
+
+
 def _flask(board: Board) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20
@@ -117,14 +150,18 @@ def _flask(board: Board) -> Flask:
         subject=words.subject, known=words.known, title_class=words.title_class, minutes=words.minutes,
         size_text=words.size, unit_parts=words.unit_parts, kinds=words.KIND_WORDS, steps=words.STEP_WORDS,
         file_type=media_type, plain_title=words.plain_title, languages=i18n.LANGUAGES,
+        why=lambda row: expecting.why(_planned(board, row)),
+        expected=lambda row: expecting.expected(_planned(board, row), board.clock.wall()),
     )  # fmt: skip
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages.blueprint(board))
     app.register_blueprint(api.blueprint(board))
+    app.register_blueprint(received.blueprint(board))
 
     @app.before_request
     def begin() -> None:
         g.icons = set()
+        g.repairs = board.reader.repairs
         cookie = request.cookies.get(BOARD_COOKIE, "")
         g.new_board = not _BOARD.fullmatch(cookie) and not request.path.startswith(
             ("/api/", "/static/", "/healthz")
@@ -205,14 +242,30 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
             response.headers["Retry-After"] = str(RETRY_AFTER)
         return response(environ, start)
 
-    content = Content(board.objects, board.reader, Streams(board.streams), refuse)
+    streams = Streams(board.streams)
+    content = Content(
+        board.objects,
+        board.reader,
+        streams,
+        refuse,
+        board.sign.began if board.sign is not None else lambda: lambda: None,
+    )
     courseware_port = str(board.courseware_port)
+    sharing = None
+    if board.partial is not None and board.packages is not None:
+        sharing = Sharing(
+            board.objects, board.partial, board.packages, board.reader, streams, board.clock.monotonic
+        )
 
     def application(environ: Environ, start: StartResponse) -> Iterable[bytes]:
         if environ["SERVER_PORT"] == courseware_port:
             return content.courseware_origin(environ, start)
         if environ["PATH_INFO"].startswith("/content/"):
             return content.pages_origin(environ, start)
+        if environ["PATH_INFO"].startswith("/received/file/") and board.received is not None:
+            return content.received_file(environ, start, board.received)
+        if sharing is not None and sharing.takes(environ["PATH_INFO"]):
+            return sharing(environ, start)
         answer: Iterable[bytes] = flask(environ, start)
         return answer
 

@@ -50,6 +50,11 @@ _SHOWN = (
     "image/gif",
     "image/webp",
 )
+#: What a class watches or hears: sync gives way to it.
+_STREAMED = ("video/", "audio/")
+#: What may be shown though no county vouches for it.
+_HARMLESS = ("video/", "audio/", "image/png", "image/jpeg", "image/gif", "image/webp")
+_BYTES = "application/octet-stream"
 _ROOT = re.compile(r"[0-9a-f]{64}")
 _SANDBOX = "allow-scripts allow-forms allow-pointer-lock"
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,260}")
@@ -95,8 +100,17 @@ def _path(environ: Environ) -> str:
 class Content:
     """WSGI: the files of present lessons, for the pages' port and the courseware's."""
 
-    def __init__(self, objects: Path, reader: StateReader, streams: Streams, refuse: Refuse = short) -> None:
+    def __init__(
+        self,
+        objects: Path,
+        reader: StateReader,
+        streams: Streams,
+        refuse: Refuse = short,
+        stream_began: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    ) -> None:
+        """`stream_began` is called when a video or sound begins to be sent, what it returns when it ends."""
         self._objects, self._reader, self._streams, self._refuse = objects, reader, streams, refuse
+        self._stream_began = stream_began
 
     def pages_origin(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """`/content/<root>/<name>`: any file that a present lesson holds."""
@@ -111,6 +125,28 @@ class Content:
         if not kind.startswith(_SHOWN):
             extra += [("Content-Disposition", "attachment"), ("Content-Security-Policy", "sandbox")]
         return self._send(environ, start, lambda: self._reader.visible_file(root), kind, extra, self._refuse)
+
+    def received_file(self, environ: Environ, start: StartResponse, folder: Path) -> Iterable[bytes]:
+        """`/received/file/<root>/<name>`: what a person put on the received shelf. No county vouches for it:
+        sound, film and pictures are shown, all else is saved, nothing runs."""
+        _, _, _, root, name = (_path(environ).split("/", 4) + ["", "", "", ""])[:5]
+        if not _ROOT.fullmatch(root) or not name or "/" in name:
+            return self._refuse(environ, start, 404)
+        kind = media_type(name)
+        shown = kind.startswith(_HARMLESS)
+        extra = [
+            ("Cache-Control", "no-cache"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", "sandbox; default-src 'none'; media-src 'self'; img-src 'self'"),
+            ("Content-Disposition", "inline" if shown else "attachment"),
+        ]
+
+        def find() -> FileId | None:
+            return next((i.file for i in self._reader.received() if i.file.root == root), None)
+
+        return self._send(
+            environ, start, find, kind if shown else _BYTES, extra, self._refuse, place=folder / root
+        )
 
     def courseware_origin(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """`/c/<lesson>/<resource>/<path>`: the files of interactive courseware, in a sandbox of their own."""
@@ -132,6 +168,7 @@ class Content:
             media_type(parts[4]),
             extra,
             short,
+            again=True,
         )
 
     def _part(self, lesson: str, resource: str, path: str) -> FileId | None:
@@ -139,6 +176,20 @@ class Content:
         if found and any(r.id == resource and r.kind == "interactive" for r in found.resources):
             return self._reader.resource_file(lesson, resource, path)
         return None
+
+    def _repaired(self, root: str) -> str:
+        times = self._reader.repairs().get(root, (0, 0))[0]
+        return f"-{times}" if times else ""
+
+    def _open(self, path: Path, streamed: bool) -> BinaryIO:
+        if not streamed:
+            return self._streams.open(path)[0]
+        ended = self._stream_began()
+        try:
+            return self._streams.open(path, ended)[0]
+        except BaseException:
+            ended()
+            raise
 
     def _send(
         self,
@@ -148,21 +199,30 @@ class Content:
         kind: str,
         extra: list[tuple[str, str]],
         refuse: Refuse,
+        again: bool = False,
+        place: Path | None = None,
     ) -> Iterable[bytes]:
+        """`again`: browsers ask whether what they have is good still; of a file that had to be repaired it is
+        not."""
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return refuse(environ, start, 405)
         try:
             found = find()
             if found is None:
                 return refuse(environ, start, 404)
-            path = self._objects / found.root[:2] / found.root
+            path = place or self._objects / found.root[:2] / found.root
             stream: BinaryIO
             if found.length < SMALL:
                 stream = path.open("rb", buffering=0)
             else:
-                stream, _ = self._streams.open(path)
+                stream = self._open(path, kind.startswith(_STREAMED) and environ["REQUEST_METHOD"] == "GET")
             status, headers, body = send_range(
-                environ, stream, found.length, etag=found.root, content_type=kind, extra=extra
+                environ,
+                stream,
+                found.length,
+                etag=found.root + (self._repaired(found.root) if again else ""),
+                content_type=kind,
+                extra=extra,
             )
         except (BusyError, SetupError):
             return refuse(environ, start, 503)

@@ -14,12 +14,12 @@ from flask import Blueprint, Response, abort, g, make_response, redirect, render
 from werkzeug.wrappers import Response as Answer
 
 from appliance.usage.recorder import Event
-from appliance.web import shelves, words
+from appliance.web import expecting, shelves, words
 from appliance.web.api import file_url
 from appliance.web.quiz import MAX_XML, Quiz, read_quiz
 from appliance.web.search import MAX_QUERY
 from content_sync.adapters.files import read_capped
-from content_sync.errors import FormatError, LessonBoxError, NotFoundError
+from content_sync.errors import FormatError, LessonBoxError, NotFoundError, StorageError
 from content_sync.formats.lesson import Lesson, Resource, ResourceFile
 from content_sync.ports import CollectionRow
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RECENT_COOKIE = "recent"
 GRADE_COOKIE = "grade"
+SUBJECT_COOKIE = "subject"
 _RECENT = 8
 _PER_PAGE = 20
 _YEAR = 366 * 86400
@@ -54,6 +55,10 @@ def _remember(response: Response, lesson: str, resource: str) -> None:
 def _page_number(name: str, most: int) -> int:
     text = request.args.get(name, "1")
     return min(max(int(text), 1), max(most, 1)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+
+
+#: Lessons that the status page lists: those that lack something, and the newest, as far as one screen goes.
+_LACKING, _FRESH = 4, 7
 
 
 class _Pages:
@@ -97,7 +102,11 @@ class _Pages:
             if path not in files:
                 raise NotFoundError(f"the quiz lacks {path}")
             root = files[path].root
-            return read_capped(self.board.objects / root[:2] / root, MAX_XML)
+            try:
+                return read_capped(self.board.objects / root[:2] / root, MAX_XML)
+            except StorageError:
+                self.board.unreadable(root)
+                raise
 
         return read
 
@@ -273,18 +282,21 @@ class _Pages:
         page = _page_number("page", 500)
         values: dict[str, Any] = {"query": query, "grade": grade, "kind": kind, "page": page, "broken": False}
         try:
-            found = self.board.index.find(query, grade, kind, (page - 1) * _PER_PAGE, _PER_PAGE)
+            found = self.board.index.find(query, grade, kind, (page - 1) * _PER_PAGE, _PER_PAGE, _room())
         except LessonBoxError as error:
             log.error("search: %s", error)
             return render_template(
                 "search.html", found=None, hits=[], best=None, **(values | {"broken": True})
             )
-        return render_template(
-            "search.html", found=found, more=found.total > page * _PER_PAGE, **values, **self._hits(found.ids)
-        )
+        values |= self._hits(found.ids)
+        if not found.total:
+            collections = [c for c in self.reader.places().values() if c.lessons]
+            values["grades"] = list(dict.fromkeys(c.grade for c in shelves.in_order(collections)))
+            values["shelf"] = shelves.subjects(collections)
+        return render_template("search.html", found=found, more=found.total > page * _PER_PAGE, **values)
 
     def _hits(self, ids: tuple[str, ...]) -> dict[str, Any]:
-        collections = self.collections()
+        collections = self.reader.places()
         hits = [
             (collections[row.collection], row, self.reader.present_lesson(row.id))
             for row in map(self.reader.lesson, ids)
@@ -298,12 +310,18 @@ class _Pages:
 
     def status(self) -> str:
         collections = self.collections()
-        arriving = self.reader.lessons(state="arriving", limit=8)
+        lacking = self.reader.lessons(state="arriving", limit=_LACKING)
+        if len(lacking) < _LACKING:
+            lacking += self.reader.lessons(state="wanted", limit=_LACKING - len(lacking))
+        fresh = shelves.arrivals(self.reader, self.board.clock.wall())[: max(0, _FRESH - 2 * len(lacking))]
+        status = self.board.status()
         return render_template(
             "status.html",
-            status=self.board.status(),
+            status=status,
+            troubles=[expecting.trouble(problem) for problem in status["problems"][:6]],
             counts={name: self.reader.count(state=name) for name in ("present", "arriving", "wanted")},
-            coming=[(collections[row.collection], row) for row in arriving if row.collection in collections],
+            coming=[(collections[row.collection], row) for row in lacking if row.collection in collections],
+            fresh=[(collections[row.collection], row) for row in fresh if row.collection in collections],
             school=self.reader.meta("school_name") or "",
             county=self.reader.meta("county") or "",
             space=self.reader.status("space"),
@@ -312,6 +330,13 @@ class _Pages:
             day=datetime.datetime.fromtimestamp,
             shelf=shelves.subjects(collections.values()),
         )
+
+
+def _room() -> tuple[list[str], list[str]]:
+    """Grades and subjects of the room that asks: those of its address, else what this board remembers."""
+    grades = request.args.getlist("room_grade") or [request.cookies.get(GRADE_COOKIE, "")]
+    subjects = request.args.getlist("room_subject") or [request.cookies.get(SUBJECT_COOKIE, "")]
+    return grades[:_RECENT], subjects[:_RECENT]
 
 
 def _around(pages: list[ResourceFile], page: int) -> list[tuple[int, ResourceFile]]:

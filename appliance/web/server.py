@@ -15,6 +15,7 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -23,21 +24,25 @@ from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from content_sync.errors import BusyError, SetupError
+from content_sync.formats.canonical import is_hex
 
 WSGI = Callable[..., Any]
-_SEND_AT_MOST = 1 << 30
+#: Between two calls a stream looks whether its file was withheld meanwhile.
+_SEND_AT_MOST = 16 << 20
 #: Connections that wait between two requests of a board, beside those being answered.
 _KEPT_ALIVE = 2000
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How the board is served. `patience`: seconds without a byte moved after which a client is dropped."""
+    """How the board is served. `patience`: seconds without a byte moved after which a client is dropped.
+    `unreadable(root)` is told of an object that the disk does not give."""
 
     threads: int = 200
     patience: int = 10
     keep_alive: int = 75
     grace: int = 3
+    unreadable: Callable[[str], None] = lambda root: None
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -70,20 +75,42 @@ def open_sockets(host: str, port: int, courseware_port: int) -> tuple[socket.soc
 
 
 class _Socket(socket.socket):
-    """A client's socket that sends a file in one blocking call, under the kernel's own time-out."""
+    """A client's socket that sends a file in few blocking calls, under the kernel's own time-out."""
+
+    unreadable: Callable[[str], None]
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """As socket.sendfile, for a regular file and a blocking socket. Raises OSError; BlockingIOError when
-        SO_SNDTIMEO passed without a byte accepted.
+        SO_SNDTIMEO passed without a byte accepted; EIO when the disk does not give the file, or sync
+        has withheld it since: it has another name then (formats.md 10). One that was deleted is sent on.
         """
         assert count is not None
+        path = Path(str(getattr(file, "name", "")))
+        is_object = is_hex(path.name, 64) and path.parent.name == path.name[:2]
         sent = 0
-        while sent < count:
-            done = os.sendfile(self.fileno(), file.fileno(), offset + sent, min(count - sent, _SEND_AT_MOST))
-            if not done:
-                raise OSError(errno.EIO, "the file is shorter than it was")
-            sent += done
+        try:
+            while sent < count:
+                if is_object and _renamed(path, file.fileno()):
+                    raise OSError(errno.EIO, "the file was withheld")
+                most = min(count - sent, _SEND_AT_MOST)
+                done = os.sendfile(self.fileno(), file.fileno(), offset + sent, most)
+                if not done:
+                    raise OSError(errno.EIO, "the file is shorter than it was")
+                sent += done
+        except OSError as error:
+            if is_object and error.errno == errno.EIO:
+                self.unreadable(path.name)
+            raise
         return sent
+
+
+def _renamed(path: Path, descriptor: int) -> bool:
+    """Whether an open file that has a name has another one than `path` now."""
+    held = os.fstat(descriptor)
+    try:
+        return held.st_nlink > 0 and not os.path.samestat(held, path.stat())
+    except FileNotFoundError:
+        return held.st_nlink > 0
 
 
 class _Connection(TConn):  # type: ignore[misc]
@@ -97,6 +124,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
     """gthread whose sockets time out, whoever reads or writes them."""
 
     patience = 10
+    unreadable: Callable[[str], None]
 
     def accept(self, listener: Any) -> None:
         """Take a connection (as ThreadWorker.accept) and set the kernel's time-outs on it."""
@@ -107,6 +135,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
                 return
             raise
         client = _Socket(fileno=accepted.detach())
+        client.unreadable = self.unreadable
         # A call that sent something before it stalled returns that at its time-out, and only the next one
         # fails: so sending has half the patience, twice.
         for option, seconds in ((socket.SO_SNDTIMEO, self.patience / 2), (socket.SO_RCVTIMEO, self.patience)):
@@ -150,7 +179,9 @@ def serve(
     load: Callable[[], WSGI], pages: socket.socket, courseware: socket.socket, how: Serving = Serving()
 ) -> None:
     """Serve `load()` (called once, in the serving process) on both sockets until SIGTERM or SIGINT."""
-    worker = type("BoardWorker", (_Worker,), {"patience": how.patience})
+    worker = type(
+        "BoardWorker", (_Worker,), {"patience": how.patience, "unreadable": staticmethod(how.unreadable)}
+    )
     options: dict[str, Any] = {
         "bind": [f"fd://{pages.detach()}", f"fd://{courseware.detach()}"],
         "worker_class": worker,

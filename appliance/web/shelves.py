@@ -58,6 +58,11 @@ def season_volume(day: datetime.date | None) -> str:
     return "" if day is None else ("上册" if day.month >= 8 or day.month == 1 else "下册")
 
 
+def in_order(collections: Iterable[CollectionRow]) -> list[CollectionRow]:
+    """Collections by grade, then as the release has them."""
+    return sorted(collections, key=lambda c: (words.grade_order(c.grade), c.position))
+
+
 def by_grade(collections: Iterable[CollectionRow], volume: str) -> dict[str, list[CollectionRow]]:
     """Collections that hold a lesson, by grade in order; this season's volumes first."""
     grades: dict[str, list[CollectionRow]] = {}

@@ -11,9 +11,10 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from content_sync.adapters.disk import Disk
 from content_sync.errors import (
     BusyError,
     DiskFullError,
@@ -22,7 +23,9 @@ from content_sync.errors import (
     StorageError,
     TooBigError,
 )
+from content_sync.ports import Files
 
+_disk: Files = Disk()
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -44,22 +47,29 @@ def storage_errors(what: str) -> Iterator[None]:
         raise storage_error(error, what) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable (fsync of the directory)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+@contextmanager
+def on_disk(disk: Files) -> Iterator[None]:
+    """Let every change of files inside the block go through `disk` (tests that fail or cut off each)."""
+    global _disk
+    before, _disk = _disk, disk
     try:
-        os.fsync(descriptor)
+        yield
     finally:
-        os.close(descriptor)
+        _disk = before
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable (fsync of the directory). Raises OSError."""
+    _disk.sync_folder(folder)
 
 
 def make_folder(folder: Path, mode: int = 0o755) -> None:
-    """Make a folder and its parents durably; existing ones stay as they are."""
+    """Make a folder and its parents durably; existing ones stay as they are. Raises OSError."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(mode=mode, exist_ok=True)
-    sync_folder(folder.parent)
+    _disk.make_folder(folder, mode)
+    _disk.sync_folder(folder.parent)
 
 
 def write_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -71,16 +81,28 @@ def write_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
         make_folder(path.parent)
         temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.new")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with open(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            descriptor = _disk.create(temporary, mode)
+            try:
+                _disk.write(descriptor, data, 0)
+                _disk.sync(descriptor)
+            finally:
+                _disk.close(descriptor)
+            _disk.rename(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                _disk.remove(temporary)
             raise
-        sync_folder(path.parent)
+        _disk.sync_folder(path.parent)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed `write_durable`s left below a folder that no other program writes to.
+
+    Raises StorageError.
+    """
+    with storage_errors(folder.name):
+        for path in folder.rglob(".*.new"):
+            remove(path)
 
 
 def move_durable(source: Path, target: Path, mode: int | None = None) -> None:
@@ -90,17 +112,63 @@ def move_durable(source: Path, target: Path, mode: int | None = None) -> None:
     """
     with storage_errors(target.name):
         make_folder(target.parent)
-        descriptor = os.open(source, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
+        with opened(source) as descriptor:
+            _disk.sync(descriptor)
             if mode is not None:
-                os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
-        os.replace(source, target)
-        sync_folder(target.parent)
+                _disk.chmod(descriptor, mode)
+        _disk.rename(source, target)
+        _disk.sync_folder(target.parent)
         if source.parent != target.parent:
-            sync_folder(source.parent)
+            _disk.sync_folder(source.parent)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The descriptor of a file that exists, to sync it, whoever may write to it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def edited(path: Path, mode: int = 0o644) -> Iterator[int]:
+    """The descriptor of a file to change in place (made when absent), for `write_at` and the two below.
+    Raises OSError."""
+    descriptor = _disk.edit(path, mode)
+    try:
+        yield descriptor
+    finally:
+        _disk.close(descriptor)
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """All of `data` at `offset`; not durable. Raises OSError."""
+    _disk.write(descriptor, data, offset)
+
+
+def give_space(descriptor: int, length: int) -> None:
+    """Exactly this length, and all of its space. Raises OSError."""
+    if os.fstat(descriptor).st_size > length:
+        _disk.truncate(descriptor, length)
+    _disk.allocate(descriptor, length)
+
+
+def cut(descriptor: int, length: int) -> None:
+    """Give a file this length. Raises OSError."""
+    _disk.truncate(descriptor, length)
+
+
+def make_durable(descriptor: int) -> None:
+    """fsync. Raises OSError."""
+    _disk.sync(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Take a file away if it is there; durable with the next `sync_folder`. Raises OSError."""
+    with suppress(FileNotFoundError):
+        _disk.remove(path)
 
 
 def read_capped(path: Path, cap: int) -> bytes:

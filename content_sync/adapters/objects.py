@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from content_sync.adapters.direct import disk_blocks
 from content_sync.adapters.files import (
+    clear_unfinished,
+    cut,
+    edited,
+    give_space,
+    make_durable,
     make_folder,
     move_durable,
+    opened,
     read_capped,
+    remove,
     storage_errors,
     sync_folder,
+    write_at,
     write_durable,
 )
 from content_sync.errors import NotFoundError, StorageError
 from content_sync.formats.canonical import is_hex
-from content_sync.formats.hashtree import BLOCK, FileId
+from content_sync.formats.hashtree import BLOCK, FileId, block_length
 
 _PORTION = 64 * BLOCK
+#: The mark of an object (formats.md 10): "<length> <mtime in ns>", durable with the rename that makes it one.
+_VERIFIED = "user.lessonbox.verified"
 
 
-def open_regular(path: Path) -> io.FileIO:
+def open_regular(path: Path | str) -> io.FileIO:
     """Open a file to read, without a buffer: no link, and nothing that would wait for a writer (a pipe, a
     device), whatever a scan found there before. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -55,6 +66,7 @@ class FileStore:
 
     def __init__(self, objects: Path, partial: Path) -> None:
         self._objects, self._partial = objects, partial
+        self._written: set[str] = set()
         with storage_errors(objects.name):
             make_folder(objects)
             make_folder(partial)
@@ -82,7 +94,7 @@ class FileStore:
 
     def partial_blocks(self, root: str) -> Iterator[bytes]:
         """Blocks of the arriving file."""
-        return _blocks(self.partial_path(root))
+        return _blocks(self.partial_path(root), patient=True)
 
     def object_blocks(self, root: str) -> Iterator[bytes]:
         """Blocks of an object."""
@@ -91,35 +103,84 @@ class FileStore:
     def prepare(self, file: FileId) -> None:
         """Length and space for the arriving file (posix_fallocate)."""
         path = self.partial_path(file.root)
-        with storage_errors(file.root), _opened(path) as descriptor:
-            if os.fstat(descriptor).st_size > file.length:
-                os.ftruncate(descriptor, file.length)
-            os.posix_fallocate(descriptor, 0, file.length)
+        with storage_errors(file.root), edited(path) as descriptor:
+            give_space(descriptor, file.length)
 
     def write_block(self, file: FileId, index: int, data: bytes) -> None:
         """One block at its offset; not durable until `admit`."""
-        with storage_errors(file.root), _opened(self.partial_path(file.root)) as descriptor:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(descriptor, data[done:], index * BLOCK + done)
+        with storage_errors(file.root), edited(self.partial_path(file.root)) as descriptor:
+            write_at(descriptor, data, index * BLOCK)
+        self._written.add(file.root)
+
+    def read_block(self, file: FileId, index: int) -> bytes | None:
+        """One pread."""
+        for path in (self.object_path(file.root), self.partial_path(file.root)):
+            try:
+                with open_regular(path) as stream:
+                    data = os.pread(stream.fileno(), block_length(file.length, index), index * BLOCK)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return None  # it can't be read: it has to come once more
+            return data or None
+        return None
+
+    def sync(self) -> None:
+        """fsync of each arriving file that was written to, and of their folder."""
+        for root in sorted(self._written):
+            if self.partial_path(root).exists():
+                with storage_errors(root), opened(self.partial_path(root)) as descriptor:
+                    make_durable(descriptor)
+        if self._written:
+            with storage_errors("partial"):
+                sync_folder(self._partial)
+        self._written.clear()
 
     def admit(self, file: FileId) -> None:
         """fsync, rename to objects/, read-only."""
         path = self.partial_path(file.root)
         with storage_errors(file.root):
             if path.stat().st_size != file.length:
-                os.truncate(path, file.length)
+                with edited(path) as descriptor:
+                    cut(descriptor, file.length)
+            with opened(path) as descriptor, suppress(OSError):  # a file system may know no such marks
+                os.setxattr(descriptor, _VERIFIED, _mark(os.fstat(descriptor)))
         move_durable(path, self.object_path(file.root), 0o444)
+
+    def vouched(self, file: FileId) -> bool:
+        """Whether it bears the mark of `admit` still."""
+        with suppress(OSError), opened(self.object_path(file.root)) as descriptor:
+            found = os.fstat(descriptor)
+            return found.st_size == file.length and os.getxattr(descriptor, _VERIFIED) == _mark(found)
+        return False
+
+    def inspect(self, root: str, first: int, count: int) -> list[bytes]:
+        """Past the page cache (adapters/direct.py)."""
+        try:
+            return disk_blocks(self.object_path(root), first, count)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(f"{root}: {error.strerror}") from error
+
+    def retract(self, root: str) -> None:
+        """Writable (who is sending it takes that as the word to stop), then renamed to partial/."""
+        path = self.object_path(root)
+        with storage_errors(root):
+            if path.exists():
+                with opened(path) as descriptor, suppress(OSError):
+                    os.removexattr(descriptor, _VERIFIED)
+                move_durable(path, self.partial_path(root), 0o644)
 
     def remove_object(self, root: str) -> None:
         """Delete an object."""
         with storage_errors(root):
-            self.object_path(root).unlink(missing_ok=True)
+            remove(self.object_path(root))
 
     def remove_partial(self, root: str) -> None:
         """Delete an arriving file."""
         with storage_errors(root):
-            self.partial_path(root).unlink(missing_ok=True)
+            remove(self.partial_path(root))
 
     def objects(self) -> list[FileId]:
         """Every object on disk; foreign names are passed over."""
@@ -157,18 +218,24 @@ class FileStore:
         return found.f_blocks * found.f_frsize
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _mark(found: os.stat_result) -> bytes:
+    return f"{found.st_size} {found.st_mtime_ns}".encode()
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, patient: bool = False) -> Iterator[bytes]:
+    """`patient`: a block that can't be read comes empty."""
+    done = 0
     try:
-        yield from read_blocks(path)
+        try:
+            for data in read_blocks(path):
+                done += 1
+                yield data
+        except OSError as error:
+            if not patient or isinstance(error, FileNotFoundError):
+                raise
+            while found := disk_blocks(path, done, _PORTION // BLOCK):
+                done += len(found)
+                yield from found
     except FileNotFoundError:
         return
     except OSError as error:
@@ -176,10 +243,11 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 class FileShelf:
-    """ports.Shelf over one folder."""
+    """ports.Shelf over one folder, for its one writer."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        clear_unfinished(folder)
 
     def get(self, path: str, cap: int) -> bytes | None:
         """A file's bytes, or None."""
@@ -197,7 +265,7 @@ class FileShelf:
         with storage_errors(path):
             target = self._folder / path
             if target.exists():
-                target.unlink()
+                remove(target)
                 sync_folder(target.parent)
 
     def names(self, folder: str) -> list[str]:

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,34 +130,51 @@ def limit_stall(environ: dict[str, Any], seconds: float) -> None:
 
 
 class _Counted(io.FileIO):
-    """A file whose closing gives its place back."""
+    """A file whose closing is told, once."""
 
-    def __init__(self, path: Path, places: threading.Semaphore) -> None:
-        self._places: threading.Semaphore | None = None
+    def __init__(self, path: Path, closed: Callable[[], None]) -> None:
+        self._closed: Callable[[], None] | None = None
         super().__init__(path, "rb")
-        self._places = places
+        self._closed = closed
 
     def close(self) -> None:
-        places, self._places = self._places, None
+        closed, self._closed = self._closed, None
         super().close()
-        if places is not None:
-            places.release()
+        if closed is not None:
+            closed()
 
 
 class Streams:
     """Opens files for sending, at most `most` at once, so that threads stay free for pages."""
 
     def __init__(self, most: int) -> None:
-        self._places = threading.BoundedSemaphore(most)
+        self._most = most
+        self._lock = threading.Lock()
+        self._open = 0
 
-    def open(self, path: Path) -> tuple[BinaryIO, int]:
-        """The open file and its length. Raises BusyError (answer 503), NotFoundError, StorageError."""
-        if not self._places.acquire(blocking=False):
-            raise BusyError("too many files are being sent at this moment")
+    @property
+    def free(self) -> int:
+        """How many more may be opened now."""
+        return self._most - self._open
+
+    def open(self, path: Path, closed: Callable[[], None] = lambda: None) -> tuple[BinaryIO, int]:
+        """The open file and its length; `closed` is called when it is closed, and only then. Raises BusyError
+        (answer 503), NotFoundError, StorageError."""
+        with self._lock:
+            if self._open >= self._most:
+                raise BusyError("too many files are being sent at this moment")
+            self._open += 1
+
+        def done() -> None:
+            with self._lock:
+                self._open -= 1
+            closed()
+
         try:
             with storage_errors(path.name):
-                stream = _Counted(path, self._places)
+                stream = _Counted(path, done)
         except BaseException:
-            self._places.release()
+            with self._lock:
+                self._open -= 1
             raise
         return stream, os.fstat(stream.fileno()).st_size

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,21 +16,23 @@ from typing import Any
 from content_sync.errors import NewerDataError, SetupError, StorageError
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.lesson import Lesson, parse_lesson
-from content_sync.ports import CollectionRow, LessonRow, Problem
+from content_sync.formats.received import ReceivedItem
+from content_sync.ports import CollectionRow, LessonRow, PlannedRow, Problem
 
 SCHEMA = 1
 _LESSON = (
     "id, collection, position, unit, unit_no, no, title, periods, kinds, added, wanted, size, present,"
-    " arriving, have_bytes, reason, arrived"
+    " arriving, have_bytes, reason, arrived, repairing"
 )
 _MAX_CACHED = 64
+_SHARED = 64 << 10
 
 
 def lesson_row(row: tuple[Any, ...]) -> LessonRow:
     """A LessonRow from the columns of `_LESSON`."""
     values = list(row)
     values[8] = tuple(json.loads(row[8]))
-    values[13] = bool(row[13])
+    values[13], values[17] = bool(row[13]), bool(row[17])
     return LessonRow(*values)
 
 
@@ -38,6 +42,34 @@ def check_schema(connection: sqlite3.Connection, name: str) -> int:
     if version > SCHEMA:
         raise NewerDataError(f"{name} has schema {version}, this program knows {SCHEMA}")
     return version
+
+
+def read_only(path: Path) -> bool:
+    """Whether a file lies on a file system that nobody may write to: a card that failed, or is protected."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def full(path: Path) -> bool:
+    """Whether there is no room for what SQLite needs beside a WAL database that nobody has open (32 KiB)."""
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize < _SHARED
+
+
+class Frozen:
+    """A WAL database on a read-only or full file system, where SQLite can't make what it needs beside it
+    (sqlite.org/wal.html "Read-Only Databases"): as it is when all of it is in the one file, else a copy with
+    its log, in the system's folder for such. Raises OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            self._folder = tempfile.TemporaryDirectory(prefix="lessonbox-")
+            for source in (path, log):
+                shutil.copyfile(source, Path(self._folder.name) / source.name)
+            self.uri = Path(self._folder.name, path.name).as_uri()
+        else:
+            self.uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
 
 
 class StateReader:
@@ -51,24 +83,52 @@ class StateReader:
         self._path = path
         self._local = threading.local()
         self._lessons: dict[str, Lesson] = {}
+        self._frozen: Frozen | None = None
+        self._places: tuple[int, dict[str, CollectionRow]] = (-1, {})
+        self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """Where state.db lies, for a program of its own that reads it too."""
+        return self._path
 
     def _connection(self) -> sqlite3.Connection:
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
             raise SetupError(f"{self._path.name} is not there") from None
-        identity = (found.st_dev, found.st_ino)
+        if self._frozen is not None and not self._unwritable():
+            self._frozen = None  # it can be written to again, so what was put aside may be old
+        identity = (found.st_dev, found.st_ino, self._frozen is not None)
         if getattr(self._local, "identity", None) != identity:
             self.close()
-            # Not mode=ro: a reader of a WAL database must be able to make its -shm file.
-            connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-            connection.execute("PRAGMA query_only = 1")
-            if not check_schema(connection, self._path.name):
-                connection.close()
-                raise SetupError(f"{self._path.name} is not ready yet")
+            try:
+                # Not mode=ro: a reader of a WAL database must be able to make its -shm file.
+                connection = self._opened(str(self._path))
+            except sqlite3.OperationalError:
+                if not self._unwritable():
+                    raise
+                with self._lock:
+                    self._frozen = self._frozen or Frozen(self._path)
+                connection = self._opened(self._frozen.uri)
+                identity = (found.st_dev, found.st_ino, True)
             self._local.connection, self._local.identity = connection, identity
         connection = self._local.connection
         assert isinstance(connection, sqlite3.Connection)
+        return connection
+
+    def _unwritable(self) -> bool:
+        return read_only(self._path) or full(self._path)
+
+    def _opened(self, where: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(where, timeout=10, isolation_level=None, uri=where.startswith("file:"))
+        try:
+            connection.execute("PRAGMA query_only = 1")
+            if not check_schema(connection, self._path.name):
+                raise SetupError(f"{self._path.name} is not ready yet")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _all(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
@@ -112,6 +172,13 @@ class StateReader:
                 " GROUP BY c.id ORDER BY c.position"
             )
         ]
+
+    def places(self) -> dict[str, CollectionRow]:
+        """The collections by id, in this generation: read once for all pages that show lessons."""
+        generation = self.generation()
+        if self._places[0] != generation:
+            self._places = generation, {collection.id: collection for collection in self.collections()}
+        return self._places[1]
 
     def lessons(
         self,
@@ -170,6 +237,24 @@ class StateReader:
         )
         return None if row is None else FileId(root, row[0])
 
+    def repairs(self) -> dict[str, tuple[int, int]]:
+        """Root -> how often it was found damaged, and how often since the scrub last found it whole."""
+        return {row[0]: (row[1], row[2]) for row in self._all("SELECT root, times, again FROM repair")}
+
+    def previous(self, infohash: str) -> list[str]:
+        """Infohashes of the packages that lessons show which want this one."""
+        sql = "SELECT DISTINCT present FROM lesson WHERE wanted = ?1 AND present != ?1"
+        return [row[0] for row in self._all(sql, (infohash,))]
+
+    def packages_with(self, root: str) -> list[str]:
+        """Infohashes of the wanted or present packages that hold a file."""
+        return [row[0] for row in self._all("SELECT DISTINCT infohash FROM file WHERE root = ?", (root,))]
+
+    def has_object(self, file: FileId) -> bool:
+        """Whether an object of this name and length counts."""
+        row = self._one("SELECT 1 FROM object WHERE root = ? AND size = ?", (file.root, file.length))
+        return row is not None
+
     def resource_file(self, lesson: str, resource: str, path: str) -> FileId | None:
         """The file at `path` (as lesson.json states it) of one resource of a present lesson."""
         found = self.present_lesson(lesson)
@@ -177,6 +262,58 @@ class StateReader:
             if entry.id == resource:
                 return next((part.file for part in entry.files if part.path == path), None)
         return None
+
+    def described(self) -> set[str]:
+        """Infohashes of the packages whose files are known."""
+        return {row[0] for row in self._all("SELECT DISTINCT infohash FROM file")}
+
+    def lacking(self) -> dict[str, dict[str, int]]:
+        """See ports.State."""
+        found: dict[str, dict[str, int]] = {
+            row[0]: {}
+            for row in self._all(
+                "SELECT DISTINCT wanted FROM lesson JOIN file ON infohash = wanted"
+                " WHERE present IS NOT wanted"
+            )
+        }
+        for infohash, root, size in self._all(
+            "SELECT f.infohash, f.root, f.size FROM lesson l JOIN file f ON f.infohash = l.wanted"
+            " WHERE l.present IS NOT l.wanted AND NOT EXISTS"
+            " (SELECT 1 FROM object o WHERE o.root = f.root AND o.size = f.size)"
+        ):
+            found[infohash][root] = size
+        return found
+
+    def objects(self) -> dict[str, int]:
+        """Every object that counts: root -> bytes."""
+        return {row[0]: row[1] for row in self._all("SELECT root, size FROM object")}
+
+    def planned(self, lesson: str | None = None) -> dict[str, PlannedRow]:
+        """What the plan says of lessons that are not here in their newest version: of all, or of one."""
+        where, values = ("", ()) if lesson is None else (" WHERE lesson = ?", (lesson,))
+        return {
+            name: PlannedRow(name, need, code, json.loads(facts), first, last, evicted)
+            for name, need, code, facts, first, last, evicted in self._all(
+                f"SELECT * FROM planned{where}", values
+            )
+        }
+
+    def received(self) -> list[ReceivedItem]:
+        """What a person put on the received shelf, the newest first. No release names it."""
+        return [
+            ReceivedItem(FileId(root, size), name, origin, at)
+            for root, size, name, origin, at in self._all(
+                "SELECT root, size, name, origin, at FROM received ORDER BY at DESC, name, root"
+            )
+        ]
+
+    def foreign_drops(self, offset: int = 0, limit: int = 100) -> tuple[list[tuple[str, int]], int]:
+        """Path and size of drop files that no release names, and how many there are."""
+        rows = self._all(
+            "SELECT path, size FROM drop_file WHERE fate = 0 ORDER BY path LIMIT ? OFFSET ?", (limit, offset)
+        )
+        count = self._one("SELECT count(*) FROM drop_file WHERE fate = 0")
+        return [(row[0], row[1]) for row in rows], int(count[0]) if count else 0
 
     def status(self, key: str) -> Any:
         """What sync last said about itself (see state.sql), or None."""
@@ -205,6 +342,7 @@ def _filter(collection: str | None, state: str | None) -> tuple[str, tuple[Any, 
                 "present": "l.present IS NOT NULL",
                 "arriving": "l.present IS NULL AND l.arriving = 1",
                 "wanted": "l.present IS NULL AND l.arriving = 0",
+                "repairing": "l.present IS NULL AND l.repairing = 1",
             }.get(state, "0")
         )
     return ("WHERE " + " AND ".join(parts) if parts else ""), tuple(values)

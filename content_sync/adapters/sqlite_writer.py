@@ -10,12 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from content_sync.adapters.sqlite import StateReader, check_schema
+from content_sync.adapters.sqlite import check_schema, full
+from content_sync.adapters.sqlite_drops import DropTables
+from content_sync.adapters.sqlite_plan import PlanTables
 from content_sync.errors import DamagedDataError, DiskFullError, LessonBoxError, StorageError
 from content_sync.formats.collection import Collection
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.torrent import Torrent
-from content_sync.ports import DropPart, DropStat
 
 _UNUSED_FILES = (
     "DELETE FROM file WHERE infohash NOT IN (SELECT wanted FROM lesson"
@@ -33,7 +34,7 @@ def _named(error: sqlite3.Error, name: str) -> LessonBoxError:
     return StorageError(f"{name}: {error}")
 
 
-class State(StateReader):
+class State(DropTables, PlanTables):
     """state.db for its one writer; it is also a reader. Raises NewerDataError, DamagedDataError,
     DiskFullError, StorageError."""
 
@@ -50,6 +51,8 @@ class State(StateReader):
             if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedDataError(f"{path.name} is damaged")
         except sqlite3.Error as error:
+            if isinstance(error, sqlite3.OperationalError) and full(path):
+                raise DiskFullError(f"no space left for {path.name}") from error
             raise _named(error, path.name) from error
 
     def _connection(self) -> sqlite3.Connection:
@@ -127,7 +130,8 @@ class State(StateReader):
                         " periods = excluded.periods, kinds = excluded.kinds, added = excluded.added,"
                         " arriving = arriving AND wanted = excluded.wanted,"
                         " have_bytes = CASE wanted WHEN excluded.wanted THEN have_bytes ELSE 0 END,"
-                        " wanted = excluded.wanted, size = excluded.size",
+                        " size = CASE wanted WHEN excluded.wanted THEN size ELSE excluded.size END,"
+                        " wanted = excluded.wanted",
                         (
                             entry.id,
                             collection.id,
@@ -149,55 +153,76 @@ class State(StateReader):
                 self._set(key, value)
             self._bump()
 
-    def set_files(self, torrent: Torrent) -> None:
-        """Remember which files a wanted package has; nothing when they are known."""
-        if self._one("SELECT 1 FROM file WHERE infohash = ? LIMIT 1", (torrent.infohash,)):
-            return
+    def set_files(self, torrent: Torrent, chosen: frozenset[str]) -> frozenset[str]:
+        """See ports.State."""
+        infohash = torrent.infohash
+        known = frozenset(r[0] for r in self._all("SELECT path FROM file WHERE infohash = ?", (infohash,)))
+        shown = known and self._one("SELECT 1 FROM lesson WHERE present = ? LIMIT 1", (infohash,))
+        if known == chosen or shown:
+            return known
+        files = [file for file in torrent.files if file.path in chosen]
         with self.transaction() as db:
+            db.execute("DELETE FROM file WHERE infohash = ?", (infohash,))
             db.executemany(
                 "INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?)",
-                [(torrent.infohash, e.path, e.file.root, e.file.length) for e in torrent.files],
+                [(infohash, e.path, e.file.root, e.file.length) for e in files],
             )
-
-    def described(self) -> set[str]:
-        """Infohashes of the packages whose files are known."""
-        return {row[0] for row in self._all("SELECT DISTINCT infohash FROM file")}
-
-    def lacking(self) -> dict[str, dict[str, int]]:
-        """See ports.State."""
-        found: dict[str, dict[str, int]] = {
-            row[0]: {}
-            for row in self._all(
-                "SELECT DISTINCT wanted FROM lesson JOIN file ON infohash = wanted"
-                " WHERE present IS NOT wanted"
-            )
-        }
-        for infohash, root, size in self._all(
-            "SELECT f.infohash, f.root, f.size FROM lesson l JOIN file f ON f.infohash = l.wanted"
-            " WHERE l.present IS NOT l.wanted AND NOT EXISTS"
-            " (SELECT 1 FROM object o WHERE o.root = f.root AND o.size = f.size)"
-        ):
-            found[infohash][root] = size
-        return found
-
-    def objects(self) -> dict[str, int]:
-        """Every object that counts: root -> bytes."""
-        return {row[0]: row[1] for row in self._all("SELECT root, size FROM object")}
+            size = sum(file.file.length for file in files)
+            db.execute("UPDATE lesson SET size = ? WHERE wanted = ?", (size, infohash))
+        return chosen
 
     def add_object(self, file: FileId, now: int) -> None:
         """A verified, durable file is in objects/."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (file.root, file.length, now))
 
+    def add_objects(self, files: Sequence[FileId], now: int) -> None:
+        """Verified, durable files are in objects/."""
+        if files:
+            with self.transaction() as db:
+                db.executemany(
+                    "INSERT OR REPLACE INTO object VALUES (?, ?, ?)",
+                    [(file.root, file.length, now) for file in files],
+                )
+
+    def next_object(self, after: str) -> FileId | None:
+        """See ports.State."""
+        row = self._one("SELECT root, size FROM object WHERE root > ? ORDER BY root LIMIT 1", (after,))
+        return None if row is None else FileId(*row)
+
+    def withhold(self, file: FileId, now: int) -> list[str]:
+        """See ports.State. The lesson keeps the day on which it came."""
+        found = self.packages_with(file.root)
+        with self.transaction() as db:
+            db.execute("DELETE FROM object WHERE root = ?", (file.root,))
+            db.execute(
+                "INSERT INTO repair VALUES (?, 1, 1, ?) ON CONFLICT (root) DO UPDATE SET"
+                " times = times + 1, again = again + 1, last = excluded.last",
+                (file.root, now),
+            )
+            db.execute(
+                "UPDATE lesson SET present = NULL, detail = NULL, repairing = 1 WHERE present IN"
+                " (SELECT infohash FROM file WHERE root = ?)",
+                (file.root,),
+            )
+            self._bump()
+        return found
+
+    def found_whole(self, root: str) -> None:
+        """See ports.State."""
+        if self._one("SELECT 1 FROM repair WHERE root = ? AND again", (root,)):
+            with self.transaction() as db:
+                db.execute("UPDATE repair SET again = 0 WHERE root = ?", (root,))
+
     def forget_objects(self, roots: Iterable[str]) -> None:
-        """Objects that are gone or about to be deleted: lessons that show them are shown no more."""
+        """Objects that are gone or about to be deleted: lessons that show them are being repaired."""
         gone = [(root,) for root in roots]
         if not gone:
             return
         with self.transaction() as db:
             db.executemany("DELETE FROM object WHERE root = ?", gone)
             hidden = db.execute(
-                "UPDATE lesson SET present = NULL, detail = NULL, arrived = NULL WHERE present IN"
+                "UPDATE lesson SET present = NULL, detail = NULL, repairing = 1 WHERE present IN"
                 " (SELECT infohash FROM file WHERE root NOT IN (SELECT root FROM object))"
             ).rowcount
             if hidden:
@@ -226,8 +251,9 @@ class State(StateReader):
                 0
                 if lacking
                 else db.execute(
-                    "UPDATE lesson SET present = wanted, detail = ?, arrived = ?, arriving = 0,"
-                    " have_bytes = size, reason = '' WHERE id = ? AND wanted = ?"
+                    "UPDATE lesson SET present = wanted, detail = ?1, arriving = 0, have_bytes = size,"
+                    " arrived = CASE WHEN repairing THEN coalesce(arrived, ?2) ELSE ?2 END,"
+                    " reason = '', repairing = 0 WHERE id = ?3 AND wanted = ?4"
                     " AND EXISTS (SELECT 1 FROM file WHERE infohash = wanted)",
                     (detail.decode(), now, lesson, infohash),
                 ).rowcount
@@ -251,46 +277,6 @@ class State(StateReader):
                 )
             if flips:
                 self._bump()
-
-    def drop_files(self) -> dict[str, DropStat]:
-        """What was read in drop folders, by path."""
-        return {
-            row[0]: DropStat(*row) for row in self._all("SELECT path, size, mtime_ns, inode FROM drop_file")
-        }
-
-    def drop_parts(self) -> list[tuple[str, int]]:
-        """Path and first block of every part of a drop file."""
-        return [(row[0], row[1]) for row in self._all("SELECT path, first FROM drop_leaves ORDER BY 1, 2")]
-
-    def drop_leaves(self, path: str, first: int) -> bytes:
-        """The leaves of one part, as they were when it was read; empty when unknown."""
-        row = self._one("SELECT leaves FROM drop_leaves WHERE path = ? AND first = ?", (path, first))
-        return bytes(row[0]) if row else b""
-
-    def drop_named(self, sha256: str) -> list[str]:
-        """Drop files that had this SHA-256."""
-        return [row[0] for row in self._all("SELECT path FROM drop_file WHERE sha256 = ?", (sha256,))]
-
-    def put_drop_parts(self, parts: Sequence[DropPart]) -> None:
-        """Remember parts of drop files that were read; a file counts as read with its last part."""
-        with self.transaction() as db:
-            for part in parts:
-                stat = part.stat
-                db.execute("DELETE FROM drop_leaves WHERE path = ? AND first >= ?", (stat.path, part.first))
-                db.execute("INSERT INTO drop_leaves VALUES (?, ?, ?)", (stat.path, part.first, part.leaves))
-                if part.last:
-                    db.execute(
-                        "INSERT OR REPLACE INTO drop_file VALUES (?, ?, ?, ?, ?)",
-                        (stat.path, stat.size, stat.mtime_ns, stat.inode, part.sha256),
-                    )
-
-    def forget_drop_files(self, paths: Iterable[str]) -> None:
-        """Drop files that are gone."""
-        gone = [(path,) for path in paths]
-        if gone:
-            with self.transaction() as db:
-                db.executemany("DELETE FROM drop_file WHERE path = ?", gone)
-                db.executemany("DELETE FROM drop_leaves WHERE path = ?", gone)
 
     def set_status(self, values: dict[str, Any]) -> None:
         """What sync is doing; only what changed is written."""

@@ -1,132 +1,181 @@
-"""Taking blocks out of drop folders: read each file once, match what it holds against whatever is wanted."""
+"""Reading drop folders: each file once, in slices; whole copies of wanted files are taken while they are
+read (matching.py takes everything else)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
 
 from content_sync.core.blocks import BlockMap
+from content_sync.engine.arrivals import Arrivals
+from content_sync.engine.library import Library
 from content_sync.engine.offers import MAX_NAMED, DropOffer
+from content_sync.engine.taking import Taking
 from content_sync.engine.targets import Package
-from content_sync.errors import DiskFullError
-from content_sync.formats.hashtree import BLOCK, HASH
-from content_sync.ports import DropPart, Drops, DropStat, State, Store
+from content_sync.errors import DiskFullError, DropError, StorageError
+from content_sync.formats.hashtree import BLOCK, HASH, FileId, block_count
+from content_sync.ports import DropPart, Drops, DropStat, State
 
-#: Blocks of a drop file that are read, remembered and matched as one: 128 MiB.
-PART = 8192
-#: Blocks looked for at once: bounds the memory of a match (about 300 bytes each).
-_BATCH = 1 << 16
-#: Blocks whose maps are kept between matches (33 bytes each); others are made again from the disk.
-_MOST_KEPT = 1 << 20
+#: Blocks of a drop file that are read, remembered and matched as one: 32 MiB.
+PART = 2048
 #: What reading one file counts at least, so that a step ends among very many small ones.
 _LEAST = 64 << 10
-_SPACE_EVERY = 256
+#: Files that a step of a scan looks at.
+_ENTRIES = 4000
+#: An unreadable file is tried again after so many seconds, then twice that, up to an hour.
+_RETRY, _LONGEST = 60.0, 3600.0
+#: Packages whose leaf lists are kept at hand while their files are read.
+_AT_HAND = 4
+ZERO_BLOCK = hashlib.sha256(bytes(BLOCK)).digest()
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+#: Instead of the SHA-256 of a file that was a parcel: all that it is good for is kept elsewhere.
+TAKEN = "taken"
+#: First bytes of JSON and bencode; leaf lists have a length.
+_SIGNED = (b"{", b"d")
 
 
-class Arrivals:
-    """Block maps of the files that are arriving; those of the last ones are kept while there are bytes of
-    them."""
+class Parcels(Protocol):
+    """Who takes what parcels hold (engine/parcels.py)."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._maps: dict[str, BlockMap] = {}  # the last used last
-        self._counted: dict[str, int] = {}  # verified bytes of files whose map was dropped
+    def feed(self, path: str, block: int, data: bytes) -> bool:
+        """Bytes of a file; whether all of them are records of a parcel."""
 
-    def maps(self, package: Package, objects: dict[str, int]) -> dict[str, BlockMap]:
-        """Root -> map of each file of the package that is no object yet."""
-        found = {}
-        for entry in package.torrent.files:
-            root = entry.file.root
-            if objects.get(root) == entry.file.length:
-                continue
-            self._counted.pop(root, None)
-            made = self._maps.pop(root, None)
-            if made is None:
-                blocks = self._store.partial_blocks(root)
-                made = BlockMap.rebuilt(entry.file, package.leaves[root], blocks)
-            found[root] = self._maps[root] = made
-        return found
+    def end(self) -> bool:
+        """The file that was fed is over; whether it was a parcel for the most part."""
 
-    def trim(self) -> None:
-        """Drop the maps of files of which nothing is here, and of those that were not used for long."""
-        kept: dict[str, BlockMap] = {}
-        blocks = 0
-        for root, made in reversed(self._maps.items()):
-            blocks += len(made.leaves) // HASH if made.have_bytes else 0
-            if made.have_bytes and blocks <= _MOST_KEPT:
-                kept[root] = made
-            elif made.have_bytes:
-                self._counted[root] = made.have_bytes
-        self._maps = dict(reversed(kept.items()))
+    def fail(self) -> None:
+        """What was fed since the last `commit` will be read again."""
 
-    def reread(self, roots: Iterable[str]) -> None:
-        """Others wrote into these: look at their bytes again."""
-        for root in roots:
-            known = self._maps.get(root)
-            if known is not None:
-                known.reload(self._store.partial_blocks(root))
+    def commit(self) -> None:
+        """Make it durable."""
 
-    def forget(self, roots: Iterable[str]) -> None:
-        """These are objects now, or no longer wanted."""
-        for root in roots:
-            self._maps.pop(root, None)
-            self._counted.pop(root, None)
 
-    def have_bytes(self, roots: Iterable[str]) -> int:
-        """Verified bytes of these files."""
-        return sum(
-            self._maps[root].have_bytes if root in self._maps else self._counted.get(root, 0)
-            for root in roots
-        )
+@dataclass(frozen=True)
+class _Copy:
+    """A file of a package that has the length of the drop file that is read. `map` is None when it is an
+    object."""
+
+    infohash: str
+    file: FileId
+    leaves: bytes
+    map: BlockMap | None
+
+
+@dataclass
+class _Begun:
+    """A file that was read in part."""
+
+    stat: DropStat
+    at: int
+    archive: bool
 
 
 class Ingest:
-    """One set of drop folders."""
+    """One set of drop folders, read. Files once read are remembered in state.db."""
 
     def __init__(
-        self, drops: Drops, state: State, store: Store, arrivals: Arrivals, offer: DropOffer, reserve: int
+        self,
+        drops: Drops,
+        state: State,
+        arrivals: Arrivals,
+        library: Library,
+        offer: DropOffer,
+        taking: Taking,
+        parcels: Parcels | None = None,
     ) -> None:
-        self._drops, self._state, self._store = drops, state, store
-        self._arrivals, self._offer, self._reserve = arrivals, offer, reserve
+        self._drops, self._state, self._arrivals = drops, state, arrivals
+        self._library, self._offer, self._taking, self._parcels = library, offer, taking, parcels
+        self._fed: set[str] = set()  # files with records of a parcel, since these were made durable
         self._queue: deque[DropStat] = deque()
-        self._begun: tuple[DropStat, int] | None = None  # a file read in part, and the block to go on at
+        self._begun: _Begun | None = None
         self._known: dict[str, DropStat] = {}
         self._changing: dict[str, DropStat] = {}
+        self._scan: Iterator[DropStat] | None = None
+        self._there: dict[str, DropStat] = {}
+        self._reopen: set[str] = set()
+        self._packages: dict[str, Package | None] = {}
+        #: path -> (as it was found, when to try again, seconds that were waited)
+        self._unreadable: dict[str, tuple[DropStat, float, float]] = {}
+        #: Archive -> what was left out of it; emptied by who tells people.
+        self.left_out: dict[str, str] = {}
 
     def begin(self) -> None:
         """Learn what was read before this start."""
         self._known = self._state.drop_files()
-        for stat in self._known.values():
-            self._offer.learn(stat.path, stat.size)
+        self._reopen = set(self._state.drop_archives())
+        for path in self._state.drops_hashed():
+            self._offer.learn(path, self._known[path].size)
         self._offer.settled()
 
-    def scan(self) -> list[str]:
-        """Find new, changed and vanished files; the paths that vanished. `read` goes on from there.
+    # Looking
 
-        A file that was read and is being written to is read again once it stands still between two scans or
-        has grown by a quarter: a receiver that writes for hours must not be read all the time.
-        """
-        there = {stat.path: stat for stat in self._drops.scan()}
-        gone = [path for path in self._known if path not in there]
-        for path in gone:
-            del self._known[path]
-            self._offer.forget(path)
-        self._state.forget_drop_files(gone)
+    def scan(self, now: float) -> list[str] | None:
+        """A slice of finding new, changed and vanished files: None while there is more to look at, at the end
+        the paths that vanished. `read` goes on from there."""
+        if self._scan is None:
+            self._scan, self._there = iter(self._drops.scan()), {}
+        count = 0
+        for stat in islice(self._scan, _ENTRIES):
+            count += 1
+            known = self._known.get(stat.path)
+            self._there[stat.path] = known if known == stat else stat
+        if count == _ENTRIES:
+            return None
+        self._scan = None
+        there, self._there = self._there, {}
+        return self._compare(there, now)
+
+    def _compare(self, there: dict[str, DropStat], now: float) -> list[str]:
+        """A file that was read and is being written to is read again once it stands still between two scans
+        or has grown by a quarter: a receiver that writes for hours must not be read all the time."""
+        silent = tuple(folder.path + "/" for folder in self._drops.folders() if folder.problem)
+        gone = [
+            path
+            for path in self._known
+            if path.partition("//")[0] not in there and not path.startswith(silent)
+        ]
+        self.forget(gone)
+        self._unreadable = {
+            path: entry for path, entry in self._unreadable.items() if there.get(path) == entry[0]
+        }
         before, self._changing = self._changing, {}
         self._queue.clear()
         for path, stat in sorted(there.items()):
             known = self._known.get(path)
             if known == stat:
+                if path in self._reopen:
+                    self._open_archive(stat)
                 continue
-            if self._begun is not None and self._begun[0].path == path:
-                known = self._begun[0]
+            if self._unreadable.get(path, (None, 0.0))[1] > now:
+                continue
+            if self._begun is not None and self._begun.stat.path == path:
+                known = self._begun.stat
             if known is not None and known != stat and before.get(path) != stat:
                 self._changing[path] = stat
                 if 4 * stat.size <= 5 * known.size:
                     continue
-            self._queue.append(stat)
+            if known is not None and self._begun is not None and known == self._begun.stat:
+                self._queue.appendleft(stat)
+            else:
+                self._queue.append(stat)
         return gone
+
+    def forget(self, gone: Iterable[str]) -> None:
+        """These are gone, archives with all their members."""
+        paths = list(gone)
+        for path in paths:
+            self._known.pop(path, None)
+            self._offer.forget(path)
+        self._state.forget_drop_files(paths)
+
+    @property
+    def scanning(self) -> bool:
+        """Whether a scan is under way."""
+        return self._scan is not None
 
     @property
     def pending(self) -> bool:
@@ -138,55 +187,205 @@ class Ingest:
         """Whether files that were read are being written to: scan again soon."""
         return bool(self._changing)
 
-    def read(self, most: int) -> list[tuple[str, int]]:
-        """Read new files until about `most` bytes are read: path and first block of each part that was read.
+    @property
+    def unreadable(self) -> list[str]:
+        """Files that are there and can't be read."""
+        return list(self._unreadable)
 
-        A large file is read in parts, one a call or more.
-        """
+    def unchanged(self, stat: DropStat) -> bool:
+        """Whether the last scan found the file as it was read."""
+        return self._known.get(stat.path) == stat and stat.path not in self._changing
+
+    # Reading
+
+    def read(self, most: int, now: float) -> list[DropPart]:
+        """Read new files until about `most` bytes are read; what was read. A large file is read in parts, one
+        a call or more."""
         parts: list[DropPart] = []
-        while self._queue and most > 0:
-            part = self._read_part(self._queue[0])
-            parts.append(part)
-            most -= max(len(part.leaves) // HASH * BLOCK, _LEAST)
-            self._begun = None if part.last else (part.stat, part.first + PART)
-            if part.last:
-                self._queue.popleft()
-        self._state.put_drop_parts(parts)
-        for stat in (part.stat for part in parts if part.last):
-            self._known[stat.path] = stat
-            self._offer.learn(stat.path, stat.size)
-        return [(part.stat.path, part.first) for part in parts]
+        try:
+            while self._queue and most > 0:
+                stat = self._queue[0]
+                try:
+                    part = self._read_part(stat)
+                except DropError:
+                    self._queue.popleft()
+                    self._later(stat, now)
+                    continue
+                except (DiskFullError, StorageError) as error:  # a parcel's
+                    self._queue.popleft()
+                    self._later(stat, now)
+                    self._taking.error = error
+                    break
+                parts.append(part)
+                most -= max(len(part.leaves) // HASH * BLOCK, _LEAST)
+                if part.last:
+                    self._queue.popleft()
+                    self._begun = None
+                    self._unreadable.pop(stat.path, None)
+                    if part.archive:
+                        self._reopen.add(stat.path)
+                else:
+                    self._begun = _Begun(stat, part.first + PART, bool(part.archive))
+        finally:
+            parts = self._keep_parcels(parts, now)
+            self._state.put_drop_parts(parts)
+            for part in parts:
+                if part.last:
+                    self._known[part.stat.path] = part.stat
+                    if part.sha256 is not None:
+                        self._offer.learn(part.stat.path, part.stat.size)
+                    else:
+                        self._offer.forget(part.stat.path)
+                    if part.archive:
+                        self._open_archive(part.stat)
+        return parts
+
+    def _later(self, stat: DropStat, now: float) -> None:
+        """It could not be read or used: try again after a while."""
+        self._begun = None
+        waited = min(2 * self._unreadable.get(stat.path, (stat, 0, _RETRY / 2))[2], _LONGEST)
+        self._unreadable[stat.path] = (stat, now + waited, waited)
+
+    def _keep_parcels(self, parts: list[DropPart], now: float) -> list[DropPart]:
+        """Make durable what parcels brought, before their files count as read; the parts that do."""
+        fed, self._fed = self._fed, set()
+        if self._parcels is None or not fed:
+            return parts
+        try:
+            self._parcels.commit()
+            return parts
+        except (DiskFullError, StorageError) as error:
+            self._parcels.fail()
+            self._taking.error = error
+        for part in parts:
+            if part.stat.path in fed:
+                self._later(part.stat, now)
+        return [part for part in parts if part.stat.path not in fed]
+
+    def _open_archive(self, stat: DropStat) -> None:
+        """Read what an archive holds next, and forget what it no longer does."""
+        self._reopen.discard(stat.path)
+        members, left_out = self._drops.members(stat)
+        names = {member.path for member in members}
+        inside = stat.path + "//"
+        self.forget([path for path in self._known if path.startswith(inside) and path not in names])
+        self._queue.extendleft(
+            reversed([member for member in members if self._known.get(member.path) != member])
+        )
+        self.left_out[stat.path] = left_out
 
     def _read_part(self, stat: DropStat) -> DropPart:
-        """Leaves of the next part of a file, and the file's SHA-256 when it is small. Of a file that grew
-        only the new parts are read: what matches is read and checked again before it is used, so old leaves
-        can do no harm."""
+        """The next part of a file: its leaves, what of it is a package's, and the file's SHA-256 when it may
+        be signed metadata. Of a file that grew only the new parts are read: what matches later is read and
+        checked again before it is used, so old leaves can do no harm."""
         known = self._known.get(stat.path)
         first, leaves = 0, bytearray()
-        whole = hashlib.sha256() if stat.size <= MAX_NAMED else None
-        begun, at = self._begun or (None, 0)
-        if begun is not None and (begun == stat or _grew(begun, stat)):
-            first = at
-        elif whole is None and known is not None and _grew(known, stat):
+        begun = self._begun
+        archive = False
+        if begun is not None and (begun.stat == stat or _grew(begun.stat, stat)):
+            first, archive = begun.at, begun.archive
+        elif known is not None and stat.size > MAX_NAMED and _grew(known, stat):
             blocks = known.size // BLOCK
             first = blocks // PART * PART
             leaves += self._state.drop_leaves(stat.path, first)[: (blocks - first) * HASH]
+        before = len(leaves) // HASH
+        copies = self._copies(stat)
+        uses: set[str] = set()
+        named = bytearray(before)
+        whole: hashlib._Hash | None = None
         last = True
-        for data in self._drops.blocks(stat.path, first + len(leaves) // HASH):
-            if first + len(leaves) // HASH > stat.size // BLOCK:
-                break  # it grows while we read: the next scan sees the rest
-            if len(leaves) == PART * HASH:
-                last = False
+        for data in self._drops.portions(stat.path, first + before):
+            at = first + len(leaves) // HASH
+            if not at:
+                archive = "//" not in stat.path and data[:4] in _ZIP
+                may_be_signed = data[:1] in _SIGNED or stat.size % HASH == 0
+                whole = hashlib.sha256() if stat.size <= MAX_NAMED and may_be_signed else None
+            most = min(PART - len(leaves) // HASH, stat.size // BLOCK + 1 - at)
+            if most <= 0:
+                last = at > stat.size // BLOCK  # it grows while we read: the next scan sees the rest
                 break
-            leaves += hashlib.sha256(data).digest()
+            data = data[: most * BLOCK]
             if whole is not None:
                 whole.update(data)
-        return DropPart(stat, first, bytes(leaves), None if whole is None else whole.hexdigest(), last)
+            if self._parcels is not None and self._parcels.feed(stat.path, at, data):
+                self._fed.add(stat.path)
+                leaves += bytes(HASH * block_count(len(data)))  # nothing of it is looked for again
+                named += b"\1" * block_count(len(data))
+                continue
+            new = _leaves(data)
+            leaves += new
+            named += self._take_copies(copies, at, new, data, uses)
+        digest = None if whole is None else whole.hexdigest()
+        if last and self._parcels is not None and self._parcels.end():
+            digest = TAKEN
+        return DropPart(
+            stat,
+            first,
+            bytes(leaves),
+            digest,
+            last,
+            bytes(named),
+            frozenset(uses),
+            int(archive),
+        )
+
+    def _copies(self, stat: DropStat) -> list[_Copy]:
+        found: dict[str, _Copy] = {}
+        for infohash, root, is_object in self._state.files_of_size(stat.size):
+            package = self._package(infohash)
+            if package is not None and root not in found:
+                file, leaves = FileId(root, stat.size), package.leaves[root]
+                block_map = None if is_object else self._arrivals.map(file, leaves)
+                found[root] = _Copy(infohash, file, leaves, block_map)
+        return list(found.values())
+
+    def _package(self, infohash: str) -> Package | None:
+        if infohash not in self._packages:
+            if len(self._packages) >= _AT_HAND:
+                del self._packages[next(iter(self._packages))]
+            self._packages[infohash] = self._library.package(infohash)
+        return self._packages[infohash]
+
+    def settled(self) -> None:
+        """Let go of what is only of use while reading."""
+        self._packages.clear()
+
+    def _take_copies(
+        self, copies: list[_Copy], at: int, new: bytes, data: bytes, uses: set[str]
+    ) -> bytearray:
+        """Compare a portion with the same place of every file of this length; one byte a block: 1 when it is
+        some file's."""
+        count = len(new) // HASH
+        zeros = bytes(new[n * HASH : (n + 1) * HASH] == ZERO_BLOCK for n in range(count))
+        named = bytearray(zeros)
+        for copy in copies:
+            want = copy.leaves[at * HASH : at * HASH + len(new)]
+            fits = bytes(
+                want == new or new[n * HASH : (n + 1) * HASH] == want[n * HASH : (n + 1) * HASH]
+                for n in range(count)
+            )
+            if any(fit and not zero for fit, zero in zip(fits, zeros, strict=True)):
+                uses.add(copy.file.root)
+            for n, fit in enumerate(fits):
+                named[n] |= fit
+            if copy.map is not None:
+                lacks = bytes(fit and copy.map.lacks(at + n) for n, fit in enumerate(fits))
+                for begin, end in _runs(lacks):
+                    run = data if (begin, end) == (0, count) else data[begin * BLOCK : end * BLOCK]
+                    self._taking.write(copy.infohash, copy.map, at + begin, run)
+        return named
+
+    # What was read
 
     def forget_all(self, but: Iterable[str]) -> None:
         """Forget every file (a folder that was looked through once), `but` those."""
         self._state.forget_drop_files(set(self._known).difference(but))
         self._known.clear()
+
+    @property
+    def count(self) -> int:
+        """How many files were read."""
+        return len(self._known)
 
     @property
     def paths(self) -> list[str]:
@@ -197,82 +396,22 @@ class Ingest:
         """Every part of those files."""
         return [part for part in self._state.drop_parts() if part[0] in self._known]
 
-    def leaves(self, parts: Iterable[tuple[str, int]]) -> set[bytes]:
-        """What these parts hold."""
-        found: set[bytes] = set()
-        for part in parts:
-            found.update(_split(self._state.drop_leaves(*part)))
-        return found
-
-    def match(
-        self,
-        packages: Iterable[Package],
-        parts: Sequence[tuple[str, int]],
-        hold: Callable[[str], None],
-        touched: set[str],
-    ) -> None:
-        """Take every block of these parts that a package lacks; infohashes that got some are added to
-        `touched`.
-
-        `hold(root)` is called before the first block of a file is written: no one else may write to it
-        from then on. Raises DiskFullError when the reserve is reached, StorageError.
-        """
-        objects = self._state.objects()
-        held: set[str] = set()
-        wanted: dict[bytes, list[tuple[str, BlockMap, int]]] = {}
-
-        def look() -> None:
-            for path, first in parts if wanted else ():
-                for number, leaf in enumerate(_split(self._state.drop_leaves(path, first)), first):
-                    if leaf in wanted:
-                        self._take(path, number, wanted[leaf], touched, held, hold)
-            wanted.clear()
-            self._arrivals.trim()
-
-        count = 0
-        for package in packages:
-            for block_map in self._arrivals.maps(package, objects).values():
-                for index, leaf in block_map.missing():
-                    wanted.setdefault(leaf, []).append((package.entry.infohash, block_map, index))
-                    count += 1
-                    if count % _BATCH == 0:
-                        look()
-        look()
-
-    def _take(
-        self,
-        path: str,
-        number: int,
-        hits: list[tuple[str, BlockMap, int]],
-        touched: set[str],
-        held: set[str],
-        hold: Callable[[str], None],
-    ) -> None:
-        data: bytes | None = None
-        for infohash, block_map, index in hits:
-            if not block_map.lacks(index):
-                continue
-            data = self._drops.block(path, number) if data is None else data
-            if data is None or not block_map.fits(index, data):
-                continue
-            root = block_map.file.root
-            look = root not in held or index % _SPACE_EVERY == 0
-            if look and self._store.free() <= self._reserve:
-                raise DiskFullError(f"the reserve is reached, the rest of {path} is not taken")
-            if root not in held:
-                hold(root)
-                held.add(root)
-                if not block_map.lacks(index):
-                    continue
-            touched.add(infohash)
-            self._store.write_block(block_map.file, index, data)
-            block_map.mark(index)
-
 
 def _grew(before: DropStat, now: DropStat) -> bool:
     """Whether it is the same file, only longer."""
     return (before.path, before.inode) == (now.path, now.inode) and before.size < now.size
 
 
-def _split(leaves: bytes) -> Iterable[bytes]:
-    return (leaves[at : at + HASH] for at in range(0, len(leaves), HASH))
+def _leaves(data: bytes) -> bytes:
+    view = memoryview(data)
+    return b"".join(hashlib.sha256(view[at : at + BLOCK]).digest() for at in range(0, len(data), BLOCK))
+
+
+def _runs(flags: bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of each run of ones."""
+    begin = flags.find(1)
+    while begin >= 0:
+        end = flags.find(0, begin)
+        end = len(flags) if end < 0 else end
+        yield begin, end
+        begin = flags.find(1, end)

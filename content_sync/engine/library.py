@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import replace
 
 from content_sync.engine.offers import Offer
 from content_sync.engine.problems import Problems
@@ -14,13 +15,20 @@ from content_sync.ports import State
 
 
 class Library:
-    """Entries by infohash; `blocked` are packages that can't be had, with the reason, until the release
+    """Entries by infohash; `blocked` are packages that can't be had, with the error's code, until the release
     changes."""
 
     def __init__(self, state: State, targets: Targets, refresh: Refresh, problems: Problems) -> None:
         self._state, self._targets, self._refresh, self._problems = state, targets, refresh, problems
         self.entries: dict[str, LessonEntry] = {}
         self.blocked: dict[str, str] = {}
+        #: Takes what is here of a package before anything is asked for (engine/reuse.py); once a run.
+        self.fill: Callable[[Package], object] = lambda package: None
+        self._filled: set[str] = set()
+        #: The paths of a package that this box fetches (engine/choosing.py).
+        self.choose: Callable[[Package], frozenset[str]] = lambda package: frozenset(
+            file.path for file in package.torrent.files
+        )
         #: Neither trust nor policy has changed since this pair was applied.
         self._followed: tuple[int, tuple[str, ...]] | None = None
 
@@ -67,10 +75,14 @@ class Library:
         for title in gone - {entry.title for entry in self.entries.values()}:
             self._problems.solved(title)
 
+    def drop(self, infohash: str) -> None:
+        """A lesson that was only kept (not subscribed to) has gone."""
+        self.entries.pop(infohash, None)
+
     def block(self, infohash: str, error: LessonBoxError) -> None:
         """This package can't become a lesson, whatever comes."""
         self._problems.note(self.entries[infohash].title, error)
-        self.blocked[infohash] = f"这一课的发布内容有误（{error.code}），请县里重新发布"
+        self.blocked[infohash] = error.code
 
     def package(self, infohash: str, offers: Sequence[Offer] = ()) -> Package | None:
         """A package described; None when its description is not to be had now, or it is blocked."""
@@ -83,15 +95,22 @@ class Library:
             self.block(infohash, error)
             return None
         if package is not None:
-            self._state.set_files(package.torrent)
+            chosen = self._state.set_files(package.torrent, self.choose(package))
+            if len(chosen) < len(package.torrent.files):
+                package = replace(package, chosen=chosen)
+            if infohash not in self._filled:
+                self._filled.add(infohash)
+                self.fill(package)
         return package
 
-    def describe_all(self, offers: Sequence[Offer]) -> list[str]:
-        """Describe every package whose description lies here; infohashes of those that are new."""
+    def describe_all(self, offers: Sequence[Offer], among: Iterable[str] | None = None) -> list[str]:
+        """Describe every package (or those `among` all) whose description lies here; infohashes of those that
+        are new."""
         known = self._state.described()
-        return [name for name in self.entries if name not in known and self.package(name, offers) is not None]
+        names = list(self.entries) if among is None else among
+        return [name for name in names if name not in known and self.package(name, offers) is not None]
 
-    def lists_any(self, infohash: str, leaves: set[bytes]) -> bool:
+    def lists_any(self, infohash: str, leaves: Set[bytes]) -> bool:
         """Whether a package whose description is here holds one of these blocks."""
         entry = self.entries.get(infohash)
         return entry is not None and self._targets.lists_any(entry, leaves)

@@ -3,7 +3,7 @@ yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from content_sync.core.trust import MAX_ROOT, MAX_TIMESTAMP, metadata_kind
@@ -11,7 +11,7 @@ from content_sync.errors import FormatError, NetworkError, NotFoundError
 from content_sync.formats import dsse
 from content_sync.formats.collection import TargetRef
 from content_sync.formats.envelope import MAX_ENVELOPE, parse_envelope
-from content_sync.ports import Drops, Fetcher, State
+from content_sync.ports import Fetcher
 
 MAX_NAMED = 16 << 20
 _MAX_SIGNED = max(MAX_ROOT, MAX_TIMESTAMP, MAX_ENVELOPE)
@@ -35,6 +35,10 @@ class Offer(Protocol):
     def named(self, folder: str, ref: TargetRef) -> tuple[str, bytes] | None:
         """A file of `metadata` or `targets` by its name and hash."""
 
+    def part(self, ref: TargetRef, first: int, count: int) -> bytes | None:
+        """Bytes of a target from byte `first` on; None where it is not, or where a whole file costs
+        nothing."""
+
 
 class HttpOffer:
     """A county address. After a network error it is `down`, and not asked again until it is set up."""
@@ -43,12 +47,17 @@ class HttpOffer:
         self._fetcher, self.url, self.down = fetcher, url, False
 
     def _get(self, path: str, cap: int) -> Iterator[tuple[str, bytes]]:
+        data = self._unless_down(lambda: self._fetcher.get(f"{self.url}/{path}", cap))
+        if data is not None:
+            yield self.url, data
+
+    def _unless_down(self, fetch: Callable[[], bytes]) -> bytes | None:
         if self.down:
-            return
+            return None
         try:
-            yield self.url, self._fetcher.get(f"{self.url}/{path}", cap)
+            return fetch()
         except NotFoundError:
-            return
+            return None
         except NetworkError:
             self.down = True
             raise
@@ -72,11 +81,30 @@ class HttpOffer:
         path = ref.path if folder == "metadata" else ref.url_path
         return next(self._get(f"{folder}/{path}", ref.length), None)
 
+    def part(self, ref: TargetRef, first: int, count: int) -> bytes | None:
+        """A byte range."""
+        url = f"{self.url}/targets/{ref.url_path}"
+        return self._unless_down(lambda: self._fetcher.part(url, first, count))
+
+
+class Small(Protocol):
+    """Where small files lie (ports.Drops)."""
+
+    def small(self, path: str, cap: int) -> bytes | None:
+        """All bytes of a file of at most `cap` bytes, or None."""
+
+
+class Named(Protocol):
+    """Who knows them by hash (ports.State)."""
+
+    def drop_named(self, sha256: str) -> list[str]:
+        """Paths of files that had this SHA-256."""
+
 
 class DropOffer:
     """What lies in drop folders, known by what it holds. `learn` each file that was read."""
 
-    def __init__(self, drops: Drops, state: State) -> None:
+    def __init__(self, drops: Small, state: Named) -> None:
         self._drops, self._state = drops, state
         self._kinds: dict[str, tuple[str, int]] = {}
         self._fresh: set[str] = set()
@@ -143,6 +171,10 @@ class DropOffer:
             data = self._drops.small(path, min(ref.length, MAX_NAMED))
             if data is not None and len(data) == ref.length:
                 return path, data
+        return None
+
+    def part(self, ref: TargetRef, first: int, count: int) -> bytes | None:
+        """Nothing: whole files are free."""
         return None
 
 

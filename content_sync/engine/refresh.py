@@ -55,9 +55,9 @@ class Refresh:
             timestamp = self._shelf.get("metadata/timestamp.json", MAX_TIMESTAMP)
             if timestamp is None:
                 return make(roots, None, None, None)
-            version = _version(timestamp, "snapshot.json", MAX_TIMESTAMP)
+            version = named_version(timestamp, "snapshot.json", MAX_TIMESTAMP)
             snapshot = self._shelf.get(f"metadata/{version}.snapshot.json", MAX_SNAPSHOT)
-            version = _version(snapshot or b"", "targets.json", MAX_SNAPSHOT)
+            version = named_version(snapshot or b"", "targets.json", MAX_SNAPSHOT)
             targets = self._shelf.get(f"metadata/{version}.targets.json", MAX_TARGETS)
             return make(roots, timestamp, snapshot, targets)
         except (TrustError, FormatError) as error:
@@ -188,6 +188,7 @@ class Refresh:
                 "envelope": str(envelope.version),
                 "envelope_time": str(envelope.time),
                 "enrolled": str(int(envelope.enrolled)),
+                "token": str(envelope.token),
                 "ack": json.dumps(
                     None
                     if ack is None
@@ -208,12 +209,19 @@ class Refresh:
         floor = floor.with_clock(int(self._clock.wall()), self._clock.source() == "ntp")
         return json.dumps({"floor": floor.floor, "doubted": floor.doubted})
 
+    @property
+    def signed(self) -> int | None:
+        """The newest signed time that is not doubted, unix seconds."""
+        found: int | None = json.loads(self._state.meta("floor") or "{}").get("floor")
+        return found
+
     def look_at_clock(self) -> None:
         """A doubted time counts once a synchronised clock has reached it."""
         self._state.set_meta({"floor": self._floor()})
 
 
-def _version(data: bytes, name: str, cap: int) -> int:
+def named_version(data: bytes, name: str, cap: int) -> int:
+    """The version of the file that a timestamp or snapshot names. Raises FormatError, TooBigError."""
     body = load(data, cap).get("signed")
     meta = body.get("meta") if isinstance(body, dict) else None
     entry = meta.get(name) if isinstance(meta, dict) else None

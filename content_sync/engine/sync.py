@@ -7,30 +7,40 @@ next start.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from content_sync.core import plan
-from content_sync.engine.ingest import Arrivals, Ingest
+from content_sync.core.calendar import Wishes
+from content_sync.engine.arrivals import Arrivals
+from content_sync.engine.choosing import Choosing
+from content_sync.engine.intake import Intake
 from content_sync.engine.keeping import Keeping
 from content_sync.engine.library import Library
-from content_sync.engine.offers import DropOffer, HttpOffer, Offer
+from content_sync.engine.offers import HttpOffer, Offer
+from content_sync.engine.papers import Papers
+from content_sync.engine.parcels import Parcels
+from content_sync.engine.planning import Planning
 from content_sync.engine.problems import Problems
+from content_sync.engine.received import Asked
+from content_sync.engine.reception import Reception
 from content_sync.engine.refresh import MakeTrust, Refresh
+from content_sync.engine.reuse import Reuse
+from content_sync.engine.scrub import Scrub
+from content_sync.engine.source import Around, Host, Import
+from content_sync.engine.taking import Taking
 from content_sync.engine.targets import Targets
+from content_sync.engine.throttle import Throttle
 from content_sync.engine.transfers import SEEDS, Transfers
 from content_sync.errors import DiskFullError, FormatError, LessonBoxError, NetworkError, StorageError
-from content_sync.ports import Clock, Drops, Fetcher, LessonRow, Shelf, State, Store, Swarm
+from content_sync.formats.received import ReceivedRequest
+from content_sync.ports import Clock, Drops, Fec, Fetcher, ReceivedStore, Shelf, Stash, State, Store, Swarm
 
 _log = logging.getLogger(__name__)
 _READ_AT_ONCE = 128 << 20
 _RETRY_FIRST = 5.0
-_LOOK = 1.0
-#: Drop folders are looked through at most so often, however often they report a change; and once more after
-#: the second when a file is being written to.
-_SCAN_GAP, _STILL = 0.5, 2.0
-_TRIES = 8
+#: Seconds between looks at the plan while jobs run, while something lacks, and when all is here.
+_LOOK, _IDLE, _WHOLE = 1.0, 60.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,9 @@ class Options:
     reserve: int = 0
     scan_seconds: float = 60
     refresh_seconds: float = 300
+    poll_seconds: float = 15
+    scrub_days: float = 30
+    parcel_space: int = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -58,15 +71,23 @@ class Parts:
     swarm: Swarm | None
     make_trust: MakeTrust
     jitter: Callable[[], float]
+    #: Both, or parcels of a carousel are files like any other.
+    stash: Stash | None = None
+    fec: Fec | None = None
+    #: Whether a class streams now: the scrub leaves it the disk.
+    busy: Callable[[], bool] = lambda: False
+    #: The received shelf, where a box has one.
+    received: ReceivedStore | None = None
+    throttle: Throttle | None = None
 
 
 class Engine:
     """See the module. Build it, `start()`, `step(now)` again and again, `close()`."""
 
     def __init__(self, parts: Parts, options: Options) -> None:
-        self._p, self._o, self._state = parts, options, parts.state
+        self._p, self._o, self._state, self._busy = parts, options, parts.state, parts.busy
         self._problems = Problems(parts.state, parts.clock)
-        targets = Targets(parts.shelf, parts.state, self._problems)
+        targets = Targets(parts.shelf, parts.state, self._problems, parts.store)
         self._refresh = Refresh(
             parts.shelf, parts.state, parts.clock, parts.make_trust, options.box, targets, self._problems
         )
@@ -75,33 +96,96 @@ class Engine:
         self._transfers = Transfers(
             parts.store, parts.state, parts.swarm, self._arrivals, parts.clock, self._problems
         )
-        self._keeping = Keeping(parts.store, parts.state, self._arrivals, parts.clock)
-        self._drop_offer = DropOffer(parts.drops, parts.state)
-        self._ingest = self._new_ingest(parts.drops, self._drop_offer)
+        self._scrub = Scrub(
+            parts.store,
+            parts.state,
+            parts.clock,
+            self._library,
+            self._transfers,
+            self._arrivals,
+            self._problems,
+            self._withheld,
+            options.scrub_days,
+        )
+        self._library.choose = Choosing(parts.store, self._refresh)
+        self._library.fill = Reuse(
+            parts.store,
+            parts.state,
+            targets,
+            self._arrivals,
+            self._transfers.hold,
+            lambda: self._planning.reserve,
+        ).fill
+        self._keeping = Keeping(parts.store, parts.state, self._arrivals, parts.clock, self._scrub.damaged)
+        self._parcels = self._make_parcels()
+        around = Around(
+            parts.state,
+            parts.store,
+            parts.shelf,
+            parts.clock,
+            self._arrivals,
+            self._library,
+            self._transfers,
+            self._problems,
+            options.reserve,
+            Host(self._take_signed, self._follow, self._settle, self._show_ready, self._changed),
+            self._parcels,
+        )
+        self._intake = Intake(parts.drops, around, parts.received, options.scan_seconds, options.poll_seconds)
         self._http = [HttpOffer(parts.fetcher, url) for url in options.urls]
-        self._waiting: set[str] = (
-            set()
-        )  # packages whose description could not be had, until something changes
-        self._reasons: dict[str, str] = {}
-        self._next_scan = self._next_refresh = self._next_look = 0.0
-        self._scanned = float("-inf")
+        self._planning = Planning(
+            parts.state,
+            parts.store,
+            parts.swarm,
+            parts.clock,
+            self._library,
+            self._refresh,
+            self._transfers,
+            self._keeping,
+            self._arrivals,
+            self._problems,
+            self._http,
+            self._described,
+            options.active,
+            options.reserve,
+        )
+        if parts.throttle is not None:
+            self._planning.bytes_between = parts.throttle.between
+        self._next_refresh = self._next_look = 0.0
         self._network_failures = 0
         self._refreshed = False
         self._dirty = True
-        self._moved_at, self._done_bytes = 0.0, -1
         self._contact: dict[str, Any] = {}
 
-    def _new_ingest(self, drops: Drops, offer: DropOffer) -> Ingest:
-        return Ingest(drops, self._state, self._p.store, self._arrivals, offer, self._o.reserve)
+    def _make_parcels(self) -> Parcels | None:
+        parts, options = self._p, self._o
+        if parts.stash is None or parts.fec is None:
+            return None
+        return Parcels(
+            parts.stash,
+            parts.fec,
+            parts.state,
+            parts.store,
+            self._arrivals,
+            self._library,
+            Taking(parts.store, options.reserve, self._transfers.hold),
+            Papers(parts.stash, parts.fec, options.box),
+            Reception(parts.stash, parts.clock),
+            options.parcel_space,
+            options.reserve,
+        )
 
     def start(self) -> None:
         """Take up what is on the disk. Does not touch the network."""
         self._state.set_meta({"box": self._o.box})
         self._refresh.note_release()
         self._refresh.note_envelope()
-        self._ingest.begin()
+        self._intake.begin()
         self._library.begin()
-        self._library.describe_all((self._drop_offer,))
+        if self._parcels is not None:
+            self._parcels.begin()
+        self._library.describe_all(self._intake.main.offers)
+        self._scrub.begin()
         self._keeping.begin()
         begun = self._p.store.partials()
         for infohash, roots in self._state.lacking().items():
@@ -123,31 +207,51 @@ class Engine:
 
     def close(self) -> None:
         """End all jobs."""
+        self._scrub.save(0.0)
         self._transfers.close()
 
     # One step
 
     def step(self, now: float) -> float:
         """Do what can be done at `now` (monotonic seconds); when to be woken at the latest."""
+        if self._p.throttle is not None:
+            fetching = bool(self._transfers.running)
+            self._p.throttle.follow(self._refresh.envelope, self._refresh.signed, fetching)
+            self._p.throttle.step(now)
         for infohash in self._transfers.poll(now):
             self._settle(infohash, now)
         self._transfers.resume(now)
-        self._look_at_drops(now)
+        self._intake.step(now)
         if now >= self._next_refresh:
             self._refresh_from_county(now)
         if self._keeping.pending:
-            self._keeping.work(_READ_AT_ONCE)
+            self._keeping.work(_READ_AT_ONCE, now)
             self._show_ready()
             self._dirty = True
+        scrub = self._scrub.step(now, not (self._intake.pending or self._keeping.pending or self._busy()))
         if self._dirty or now >= self._next_look:
-            self._next_look = now + _LOOK
-            self._dirty = False
-            self._plan(now)
-            self._note(now)
-        if self._ingest.pending or self._keeping.pending or self._dirty:
+            changed, self._dirty = self._dirty, False
+            self._note(now, self._planning.carry_out(now, changed))
+            idle = _IDLE if self._planning.lacks else _WHOLE
+            self._next_look = now + (_LOOK if self._transfers.running else idle)
+        if self._intake.pending or self._keeping.pending or self._dirty:
             return now
-        look = self._next_look if self._transfers.running else now + 60
-        return min(self._next_scan, self._next_refresh, look)
+        return min(self._intake.next_scan, self._next_refresh, self._next_look, scrub)
+
+    def suspect(self, root: str) -> None:
+        """Somebody could not read this object: look at it in the next step."""
+        self._scrub.suspect(root)
+
+    def wish(self, wishes: Mapping[str, Wishes]) -> None:
+        """What teachers ask for now, by lesson; the plan follows in the next step."""
+        if wishes != self._planning.wishes:
+            self._planning.wishes = wishes
+            self._dirty = True
+
+    @property
+    def today(self) -> int | None:
+        """The date in unix seconds when the clock is trusted, else None."""
+        return self._planning.today
 
     def refresh_soon(self) -> None:
         """Ask the county in the next step: something new is known to be there."""
@@ -156,40 +260,17 @@ class Engine:
     def settled(self, now: float, patience: float) -> bool:
         """Whether nothing more can be done now: nothing moved for `patience` seconds, and nothing waits to
         be read."""
-        waits = self._ingest.pending or self._keeping.pending or self._dirty or not self._refreshed
-        waits = waits or self._ingest.changing or self._next_scan - now <= _SCAN_GAP
-        return not waits and (not self._transfers.running or now - self._moved_at > patience)
+        waits = self._intake.pending or self._keeping.pending or self._dirty or not self._refreshed
+        waits = waits or self._scrub.pending or self._intake.unsettled(now)
+        return not waits and (not self._transfers.running or now - self._planning.moved_at > patience)
 
     @property
     def complete(self) -> bool:
         """Whether there is a release, and all that the newest accepted one lists for this box is here."""
         return self._library.current and all(row.complete for row in self._state.lessons())
 
-    def _look_at_drops(self, now: float) -> None:
-        if self._p.drops.hint():
-            self._next_scan = min(self._next_scan, self._scanned + _SCAN_GAP)
-        if now >= self._next_scan:
-            self._scanned = now
-            for path in self._ingest.scan():
-                self._problems.solved(path)
-            self._next_scan = now + (_STILL if self._ingest.changing else self._o.scan_seconds)
-        if self._ingest.pending:
-            self._take_in(self._ingest, self._drop_offer, now)
-
-    def _take_in(self, ingest: Ingest, offer: DropOffer, now: float) -> None:
-        parts = ingest.read(_READ_AT_ONCE)
-        self._take_signed(offer)
-        if not ingest.pending:
-            offer.settled()
-        self._follow((offer,))
-        new = self._library.describe_all((offer,))
-        fresh = set(new)
-        came = ingest.leaves(parts)
-        known = [name for name in self._state.lacking() if self._library.lists_any(name, came)]
-        self._match(ingest, [name for name in known if name not in fresh], parts, now)
-        self._match(ingest, new, ingest.parts(), now)
-        self._waiting.clear()
-        self._show_ready()
+    def _changed(self) -> None:
+        self._planning.retry()
         self._dirty = True
 
     def _take_signed(self, offer: Offer) -> None:
@@ -220,7 +301,7 @@ class Engine:
             delay = min(delay, _RETRY_FIRST * 2 ** min(self._network_failures - 1, 10))
         self._next_refresh = now + delay * (0.75 + 0.5 * self._p.jitter())
         self._follow(self._http)
-        self._waiting.clear()
+        self._planning.retry()
         self._dirty = True
 
     def _follow(self, offers: Sequence[Offer]) -> None:
@@ -233,43 +314,27 @@ class Engine:
         self._show_ready()
         self._dirty = True
 
-    def import_from(self, drops: Drops, now: float) -> dict[str, int]:
-        """Take everything useful from a stick, disc or folder, once: files read, lessons that became
-        visible."""
-        before = {row.id for row in self._state.lessons() if row.complete}
-        offer = DropOffer(drops, self._state)
-        ingest = self._new_ingest(drops, offer)
-        ingest.scan()
-        try:
-            while ingest.pending:
-                self._take_in(ingest, offer, now)
-                self._note(now)
-            files = len(ingest.paths)
-        finally:
-            ingest.forget_all(but=self._ingest.paths)
+    def begin_import(self, stages: Iterable[Drops]) -> Import:
+        """Take everything useful from a stick, disc or folder, once, in the next steps."""
+        return self._intake.begin_import(stages)
+
+    def ask_received(self, request: ReceivedRequest) -> Asked | None:
+        """Put a file on the received shelf or take one away, in the next steps; None where there is none."""
+        return self._intake.shelving.ask(request) if self._intake.shelving is not None else None
+
+    def import_from(self, stages: Iterable[Drops], now: float) -> Import:
+        """The same at once, where nothing else is to be done."""
+        job = self.begin_import(stages)
+        while not job.done:
+            self._intake.import_some(now)
+            self._note(now)
         self._clear()
+        if self._planning.one_way:  # why what lacks is not here; nothing begins
+            self._planning.carry_out(now)
         self._note(now)
-        after = {row.id for row in self._state.lessons() if row.complete}
-        return {"files": files, "lessons": len(after - before)}
+        return job
 
     # Blocks and lessons
-
-    def _match(
-        self, ingest: Ingest, infohashes: Sequence[str], parts: Sequence[tuple[str, int]], now: float
-    ) -> None:
-        if not parts or not infohashes:
-            return
-        found = map(self._library.package, infohashes)  # one at a time: leaf lists of a library are large
-        touched: set[str] = set()
-        try:
-            ingest.match((made for made in found if made is not None), parts, self._transfers.hold, touched)
-            self._problems.solved("drop")
-        except (StorageError, DiskFullError) as error:
-            self._problems.note("drop", error)
-        for infohash in touched:
-            self._settle(infohash, now)
-        self._transfers.resume(now)
-        self._dirty = self._dirty or bool(touched)
 
     def _settle(self, infohash: str, now: float) -> None:
         """A package may be whole: verify it, admit what is, show what can be shown."""
@@ -296,124 +361,39 @@ class Engine:
                 continue
             except StorageError as error:
                 self._problems.note(package.entry.title, error)
+                if package.description is not None:
+                    self._scrub.suspect(package.description.root)
                 continue
             if shown:
                 self._problems.solved(package.entry.title)
-                self._transfers.seed(package)
+                self._transfers.seed(package, news=True)
                 self._keeping.changed()
                 self._dirty = True
 
     # Plan
 
-    def _plan(self, now: float) -> None:
-        for _ in range(_TRIES):
-            rows = [row for row in self._state.lessons() if not row.complete]
-            space = self._p.store.free() - self._o.reserve
-            wants = self._wants(rows, now)
-            made = plan.make(wants, frozenset(self._transfers.running), self._o.active, space)
-            self._reasons = {decision.infohash: decision.reason for decision in made.decisions}
-            if made.short and not made.fetching:
-                self._problems.note("store", DiskFullError(f"{made.short} bytes are short"))
-            else:
-                self._problems.solved("store")
-            if not self._begin([name for name in made.fetching if name not in self._transfers.running], now):
-                break
-        self._clear()
-
     def _clear(self) -> None:
-        if not self._library.current:
-            return  # before the release is known everything would look unwanted
-        described = self._state.described()
-        known = all(name in described or name in self._library.blocked for name in self._library.entries)
-        self._keeping.clear(known, self._p.store.free() <= self._o.reserve)
+        self._planning.clear()
 
-    def _wants(self, rows: Sequence[LessonRow], now: float) -> list[plan.Want]:
-        lacking, disk = self._state.lacking(), self._p.store.partials()
-        wants = []
-        for row in rows:
-            roots = lacking.get(row.wanted)
-            need = (
-                row.size
-                if roots is None
-                else sum(max(0, size - disk.get(root, 0)) for root, size in roots.items())
-            )
-            why = self._library.blocked.get(row.wanted, "")
-            if not why and self._p.swarm is None:
-                why = "等待接收：卫星、U盘或文件夹里还没有这一课的全部内容"
-            elif not why and row.wanted in self._waiting:
-                why = "等待课程清单：联网或收到文件后继续"
-            elif not why and self._transfers.not_before.get(row.wanted, 0.0) > now:
-                why = "刚才没有成功，稍后自动再试"
-            names = None if roots is None else frozenset(roots)
-            wants.append(plan.Want(row.id, row.wanted, row.title, need, names, why))
-        return wants
+    def _described(self, infohash: str, now: float) -> None:
+        """A package's description came: what lies in drop folders may hold it already."""
+        self._intake.described(infohash, now)
 
-    def _begin(self, infohashes: Sequence[str], now: float) -> bool:
-        """Describe and start packages; whether the plan should be made again."""
-        again = False
-        known = self._state.described()
-        for infohash in infohashes:
-            package = self._library.package(infohash, self._http)
-            if package is None:
-                self._waiting.add(infohash)
-                again = True
-            elif infohash not in known:
-                self._match(self._ingest, [infohash], self._ingest.parts(), now)
-                self._show_ready()
-                again = True
-            else:
-                try:
-                    self._transfers.start(package)
-                    self._problems.solved(package.entry.title, DiskFullError.code)
-                    self._moved_at = now
-                except (StorageError, DiskFullError, FormatError) as error:
-                    self._transfers.rest(package, now, error)
-        return again
+    def _withheld(self, infohash: str, now: float) -> None:
+        """A file of a package went bad: drop folders may hold what it lacks now."""
+        self._intake.described(infohash, now)
+        self._dirty = True
 
-    def _note(self, now: float) -> None:
+    def _note(self, now: float, whole: bool = True) -> None:
         """Write down for people what is going on; only what changed."""
-        lacking, moving = self._state.lacking(), self._transfers.progress()
-        changes, done, total = [], 0, 0
-        for row in self._state.lessons():
-            total += row.size
-            if row.complete:
-                done += row.size
-                continue
-            roots = lacking.get(row.wanted)
-            have = arrived = 0
-            if roots is not None:
-                arrived = self._arrivals.have_bytes(roots)
-                have = row.size - sum(roots.values()) + arrived
-            if row.wanted in moving:
-                have = max(have, moving[row.wanted].done)
-            have = max(0, min(have, row.size))
-            done += have
-            arriving = row.wanted in self._transfers.running or arrived > 0
-            reason = self._reasons.get(row.wanted, "")
-            if (row.arriving, row.have_bytes, row.reason) != (arriving, have, reason):
-                changes.append((row.id, arriving, have, reason))
-        if changes:
-            self._state.note(changes)
-        if done != self._done_bytes:
-            self._done_bytes, self._moved_at = done, now
+        self._planning.note(now, whole)
         self._state.set_status(
             {
-                "progress": {
-                    "done": done,
-                    "total": total,
-                    "received": self._transfers.received(),
-                    "rate": sum(job.rate for job in moving.values()),
-                    "peers": sum(job.peers for job in moving.values()),
-                    "web": sum(job.web for job in moving.values()),
-                },
-                "space": {
-                    "free": self._p.store.free() >> 20 << 20,
-                    "total": self._p.store.total(),
-                    "reserve": self._o.reserve,
-                },
                 "sources": {
                     "county": {**self._contact, "reached": not self._network_failures},
-                    "drop": {"files": len(self._ingest.paths)},
+                    "drop": self._intake.status(),
                 },
+                "reception": self._parcels.status() if self._parcels is not None else {},
+                "budget": self._p.throttle.status() if self._p.throttle is not None else {},
             }
         )

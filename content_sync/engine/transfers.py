@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
-from content_sync.engine.ingest import Arrivals
+from content_sync.core import renditions
+from content_sync.engine.arrivals import Arrivals
 from content_sync.engine.problems import Problems
 from content_sync.engine.targets import Package
 from content_sync.errors import DiskFullError, FormatError, LessonBoxError, LessonError, StorageError
@@ -33,6 +35,10 @@ class Transfers:
         self._arrivals, self._clock, self._problems = arrivals, clock, problems
         self.running: dict[str, Package] = {}
         self._held: set[str] = set()
+        self._ended: set[str] = set()  # the swarm has brought all of these
+        self._written: set[str] = set()  # arriving files that others wrote into since the swarm was told
+        #: Packages whose files the swarm may have written to since they were read last.
+        self._lent: dict[str, Package] = {}
         self._failures: dict[str, int] = {}
         self.not_before: dict[str, float] = {}
         self._seeds: deque[str] = deque()
@@ -44,10 +50,12 @@ class Transfers:
         infohash = package.entry.infohash
         self.running[infohash] = package
         self._held.discard(infohash)
+        self._ended.discard(infohash)
         if self._swarm is None:
             return
         objects = self._state.objects()
         maps = self._arrivals.maps(package, objects)
+        self._lent[infohash] = package
         try:
             for block_map in maps.values():
                 self._store.prepare(block_map.file)
@@ -55,9 +63,13 @@ class Transfers:
                 Job(
                     package.torrent,
                     tuple(
-                        JobFile(self._store.partial_path(e.file.root), maps[e.file.root].flags)
+                        JobFile(
+                            self._store.partial_path(e.file.root),
+                            maps[e.file.root].flags,
+                            package.leaves[e.file.root],
+                        )
                         if e.file.root in maps
-                        else JobFile(self._store.object_path(e.file.root), None)
+                        else self._whole(e.path, e.file.root, package)
                         for e in package.torrent.files
                     ),
                 )
@@ -66,20 +78,32 @@ class Transfers:
             del self.running[infohash]
             raise
 
-    def hold(self, root: str, but: str = "") -> None:
-        """Let no one but the caller write to an arriving file, until `resume`: several packages may have it.
+    def hold(self, root: str) -> None:
+        """Someone is about to write verified blocks to an arriving file. Its jobs run on: whatever they write
+        there are the same bytes, or such as the last look at the file finds out. `admit` tells them."""
+        self._written.add(root)
 
-        `but`: a package that is in the swarm no more.
-        """
+    def _tell(self) -> None:
+        """Let running jobs ask for the blocks no more that others have brought."""
+        written, self._written = self._written, set()
         for infohash, package in self.running.items():
-            if root in package.leaves and infohash != but:
-                self._hold(infohash)
+            mine = [entry.file for entry in package.files if entry.file.root in written]
+            if self._swarm is not None and self._runs(infohash):
+                for file in mine:
+                    flags = self._arrivals.map(file, package.leaves[file.root]).flags
+                    self._swarm.fill(infohash, file.root, flags)
+
+    def _runs(self, infohash: str) -> bool:
+        """Whether the swarm is at work on a package."""
+        at_work = infohash in self.running and self._swarm is not None
+        return at_work and infohash not in self._held and infohash not in self._ended
 
     def _hold(self, infohash: str) -> None:
         if infohash in self.running and infohash not in self._held and self._swarm is not None:
             self._swarm.remove(infohash)
             self._held.add(infohash)
             self._arrivals.reread(self.running[infohash].leaves)
+            self._lent.pop(infohash, None)
 
     def resume(self, now: float) -> None:
         """Go on with what was held."""
@@ -94,6 +118,7 @@ class Transfers:
         """End a job; its bytes stay."""
         self._hold(infohash)
         self._held.discard(infohash)
+        self._ended.discard(infohash)
         self.running.pop(infohash, None)
 
     def poll(self, now: float) -> list[str]:
@@ -106,7 +131,9 @@ class Transfers:
             if package is not None:
                 self._arrivals.forget(package.leaves)  # made again from the disk when it is wanted
                 self.rest(package, now, StorageError(message))
-        return [infohash for infohash in self._swarm.finished() if infohash in self.running]
+        done = [infohash for infohash in self._swarm.finished() if infohash in self.running]
+        self._ended.update(done)
+        return done
 
     def rest(self, package: Package, now: float, error: LessonBoxError) -> None:
         """It did not work: end the job and try again later. Several times, or a full disk, is worth a
@@ -129,15 +156,24 @@ class Transfers:
     # From bytes to a lesson
 
     def admit(self, package: Package, now: float) -> bool:
-        """Verify every byte that came, once more from the disk; make whole files objects. Whether all are.
+        """Verify every byte that others wrote, from the disk; make whole files objects. Whether all are.
 
-        The package's own job has ended or is held; those of others that share a file are held here.
+        While its job runs it only learns which blocks others have brought, unless they have made a file
+        whole; it says itself when all is here. Jobs that share a file are held.
         """
+        self._tell()
         objects = self._state.objects()
         maps = self._arrivals.maps(package, objects)
-        for root in maps:
-            self.hold(root, but=package.entry.infohash)
-        self._arrivals.reread(maps)
+        infohash = package.entry.infohash
+        if self._runs(infohash) and not any(block_map.whole for block_map in maps.values()):
+            return False
+        for other, running in self.running.items():
+            if other not in self._ended and maps.keys() & running.leaves.keys():
+                self._hold(other)
+        self._arrivals.reread(
+            [root for root in maps if any(root in lent.leaves for lent in self._lent.values())]
+        )
+        self._lent.pop(package.entry.infohash, None)
         for root, block_map in maps.items():
             if block_map.whole:
                 self._store.admit(block_map.file)
@@ -164,12 +200,14 @@ class Transfers:
         lesson.check_against(made, files)
         if made.id != entry.id:
             raise LessonError(f"package {entry.infohash} describes lesson {made.id}, not {entry.id}")
+        if package.chosen is not None:
+            data = lesson.dump_lesson(renditions.narrow(made, package.chosen))
         return self._state.publish(entry.id, entry.infohash, data, int(self._clock.wall()))
 
     # Handing on
 
-    def seed(self, package: Package) -> None:
-        """Hand a whole package on to neighbours; the oldest of many is no longer."""
+    def seed(self, package: Package, news: bool = False) -> None:
+        """Hand a whole package on to neighbours; the oldest of many is no longer. `news`: it just came."""
         if self._swarm is None:
             return
         infohash = package.entry.infohash
@@ -178,12 +216,17 @@ class Transfers:
         self._swarm.add(
             Job(
                 package.torrent,
-                tuple(JobFile(self._store.object_path(e.file.root), None) for e in package.torrent.files),
+                tuple(self._whole(e.path, e.file.root, package) for e in package.torrent.files),
+                news,
             )
         )
         self._seeds.append(infohash)
         while len(self._seeds) > SEEDS:
             self._swarm.remove(self._seeds.popleft())
+
+    def _whole(self, path: str, root: str, package: Package) -> JobFile:
+        wanted = package.chosen is None or path in package.chosen
+        return JobFile(self._store.object_path(root), None, wanted=wanted)
 
     def keep_seeds(self, infohashes: set[str]) -> None:
         """Stop handing on everything else."""
@@ -191,6 +234,13 @@ class Transfers:
             self._seeds.remove(infohash)
             if self._swarm is not None:
                 self._swarm.remove(infohash)
+
+    def let_go(self, infohashes: Iterable[str]) -> None:
+        """A file of these packages is no object any more: end what reads it. The plan begins anew."""
+        for infohash in infohashes:
+            if infohash in self.running:
+                self.stop(infohash)
+        self.keep_seeds(set(self._seeds).difference(infohashes))
 
     def close(self) -> None:
         """End all jobs."""

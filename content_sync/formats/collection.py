@@ -26,6 +26,8 @@ MAX_SUBJECT = 4 << 20
 MAX_COLLECTION = 8 << 20
 #: Leaves of 2 TiB: more than any lesson, and little enough for any disk.
 MAX_LEAVES = 1 << 32
+#: Weeks of a term.
+MAX_WEEK = 60
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class TargetRef:
 
 @dataclass(frozen=True)
 class LessonEntry:
-    """One lesson of a collection as the release lists it. `added` is unix seconds."""
+    """One lesson of a collection as the release lists it. `added` is unix seconds; `week` is that of the
+    teaching calendar."""
 
     id: str
     title: str
@@ -60,6 +63,7 @@ class LessonEntry:
     files: int
     torrent: TargetRef
     leaves: TargetRef
+    week: int | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,8 @@ def dump_collection(collection: Collection) -> bytes:
         made["added"] = time_text(entry.added)
         made["torrent"] = _ref_json(entry.torrent)
         made["leaves"] = _ref_json(entry.leaves)
+        if entry.week is not None:
+            made["week"] = entry.week
         lessons.append(made)
     head = {key: getattr(collection, key) for key in ("id", "stage", "subject", "edition", "grade", "volume")}
     return dump({"format": COLLECTION_FORMAT, **head, "lessons": lessons})
@@ -206,6 +212,7 @@ def parse_collection(data: bytes) -> Collection:
             files=_natural(value, "files"),
             torrent=_parse_ref(need(value, "torrent", dict), MAX_TORRENT),
             leaves=_parse_ref(need(value, "leaves", dict), MAX_LEAVES),
+            week=_week(value),
         )
         for value in need(obj, "lessons", list)
     )
@@ -213,6 +220,13 @@ def parse_collection(data: bytes) -> Collection:
         raise FormatError("two lessons share an id")
     texts = {key: need(obj, key, str) for key in ("stage", "subject", "edition", "grade", "volume")}
     return Collection(id=check_id(obj.get("id")), lessons=lessons, **texts)
+
+
+def _week(value: dict[str, Any]) -> int | None:
+    week: int | None = maybe(value, "week", int)
+    if week is not None and not 1 <= week <= MAX_WEEK:
+        raise FormatError("'week' is out of range")
+    return week
 
 
 def subscribes(patterns: tuple[str, ...], collection_id: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 from dataclasses import dataclass
@@ -15,12 +16,18 @@ from content_sync.formats.canonical import check_format, dump, load, need, need_
 
 FORMAT = "lessonbox-enrolment/1"
 MAX_ENROLMENT = 256 << 10
+_PRIVATE = tuple(
+    ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
 _BOX_ID = re.compile(r"b-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What an enrolment file holds. `root` is the newest root metadata as a JSON object, not yet verified."""
+    """What an enrolment file holds. `root` is the newest root metadata as a JSON object, not yet verified.
+
+    `token_key`: what the box makes its token of (formats/token.py); None in a file of an older county.
+    """
 
     county: str
     urls: tuple[str, ...]
@@ -29,6 +36,7 @@ class Enrolment:
     school_name: str
     claim: str | None
     root: dict[str, Any]
+    token_key: str | None = None
 
 
 def new_box_id() -> str:
@@ -69,6 +77,25 @@ def check_url(text: object) -> str:
     return text.rstrip("/")
 
 
+def is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is one of a private network (RFC 1918, RFC 4193). Not what Python calls so, which includes
+    addresses for documents and tests, the loopback and more."""
+    return any(address.version == network.version and address in network for network in _PRIVATE)
+
+
+def lan_url(text: str) -> str | None:
+    """`http://<private IP address>[:port]` without a closing slash, as a neighbour on the LAN has it; None
+    for anything else: a name could lead anywhere."""
+    try:
+        parts = urlsplit(check_url(text))
+        address = ipaddress.ip_address(parts.hostname or "")
+    except (FormatError, ValueError):
+        return None
+    if parts.scheme != "http" or parts.path or "@" in parts.netloc or not is_private(address):
+        return None
+    return f"http://{parts.netloc}"
+
+
 def claim_proof(claim: str, box: str, public_key: str) -> str:
     """HMAC that binds a public key (hex) to a box by its claim (hex): formats.md 7."""
     message = f"lessonbox-enrol/1\n{box}\n{public_key}".encode()
@@ -87,6 +114,8 @@ def dump_enrolment(enrolment: Enrolment) -> bytes:
     }
     if enrolment.claim is not None:
         made["claim"] = enrolment.claim
+    if enrolment.token_key is not None:
+        made["token_key"] = enrolment.token_key
     return dump(made)
 
 
@@ -108,4 +137,5 @@ def parse_enrolment(data: bytes) -> Enrolment:
         school_name=need(school, "name", str),
         claim=claim,
         root=need(obj, "root", dict),
+        token_key=need_hex(obj, "token_key", 64) if obj.get("token_key") is not None else None,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, need, need_hex, parse_time, time_text
 from content_sync.formats.enrolment import check_box_id
+from content_sync.formats.policy import Policy, dump_policy, parse_policy
 
 FORMAT = "lessonbox-envelope/1"
 MAX_ENVELOPE = 64 << 10
@@ -30,7 +31,8 @@ class Ack:
 
 @dataclass(frozen=True)
 class Envelope:
-    """A verified or to-be-signed envelope. `time` is unix seconds."""
+    """A verified or to-be-signed envelope. `time` is unix seconds; `token`: which of its tokens the box is to
+    use (formats/token.py)."""
 
     box: str
     version: int
@@ -40,6 +42,8 @@ class Envelope:
     collections: tuple[str, ...]
     ack: Ack | None
     enrolled: bool
+    token: int = 1
+    policy: Policy = field(default_factory=Policy)
 
 
 def dump_envelope(envelope: Envelope) -> bytes:
@@ -52,11 +56,12 @@ def dump_envelope(envelope: Envelope) -> bytes:
             "version": envelope.version,
             "time": time_text(envelope.time),
             "school": {"code": envelope.school_code, "name": envelope.school_name},
-            "policy": {"collections": list(envelope.collections)},
+            "policy": {**dump_policy(envelope.policy), "collections": list(envelope.collections)},
             "ack": None
             if ack is None
             else {"stream": ack.stream, "through": ack.through, "also": [list(pair) for pair in ack.also]},
             "enrolled": envelope.enrolled,
+            "token": envelope.token,
         }
     )
 
@@ -83,12 +88,16 @@ def parse_envelope(payload: bytes) -> Envelope:
     obj = load(payload, MAX_ENVELOPE)
     check_format(obj, FORMAT)
     school = need(obj, "school", dict)
-    collections = need(need(obj, "policy", dict), "collections", list)
+    policy = need(obj, "policy", dict)
+    collections = need(policy, "collections", list)
     if not all(isinstance(pattern, str) and len(pattern) <= 64 for pattern in collections):
         raise FormatError("a collection of the policy is damaged")
     version: int = need(obj, "version", int)
     if not 0 < version < 1 << 53:
         raise FormatError("version is out of range")
+    token: int = need(obj, "token", int) if "token" in obj else 1
+    if token < 1:
+        raise FormatError("'token' is out of range")
     return Envelope(
         box=check_box_id(obj.get("box")),
         version=version,
@@ -98,4 +107,6 @@ def parse_envelope(payload: bytes) -> Envelope:
         collections=tuple(collections),
         ack=_parse_ack(obj.get("ack")),
         enrolled=need(obj, "enrolled", bool),
+        token=token,
+        policy=parse_policy(policy),
     )

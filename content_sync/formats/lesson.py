@@ -30,7 +30,9 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 _RESOURCE_ID = re.compile(r"[a-z0-9-]{1,64}")
 STEPS = ("look", "read", "write", "practise", "teach")
-ROLES = ("main", "original", "page", "subtitles", "part")
+ROLES = ("main", "original", "light", "page", "subtitles", "part")
+#: Where light renditions lie in a package, and nothing else does.
+LIGHT = "~light/"
 
 
 @dataclass(frozen=True)
@@ -126,16 +128,15 @@ def _parse_resource(value: object) -> Resource:
         identity = FileId(need_hex(entry, "root", 64, LessonError), need(entry, "size", int, LessonError))
         if not identity.length:
             raise LessonError("an empty file can't be in a package")
-        files.append(
-            ResourceFile(
-                check_path(need(entry, "path", str, LessonError)), role if role in ROLES else "part", identity
-            )
-        )
+        path = check_path(need(entry, "path", str, LessonError))
+        files.append(ResourceFile(path, role if role in ROLES else "part", identity))
     identifier = need(value, "id", str, LessonError)
     if not _RESOURCE_ID.fullmatch(identifier):
         raise LessonError(f"not a resource id: {identifier[:80]!r}")
     if sum(entry.role == "main" for entry in files) != 1:
         raise LessonError("a resource has not exactly one main file")
+    if sum(entry.role == "light" for entry in files) > 1:
+        raise LessonError("a resource has more than one light rendition")
     return Resource(
         id=identifier,
         kind=kind if kind in KINDS else "other",
@@ -180,8 +181,16 @@ def parse_lesson(data: bytes) -> Lesson:
     )
 
 
+def check_light(lesson: Lesson) -> None:
+    """Raise LessonError unless just the light renditions lie where they must."""
+    for resource in lesson.resources:
+        if any(entry.path.startswith(LIGHT) != (entry.role == "light") for entry in resource.files):
+            raise LessonError(f"only light renditions lie below {LIGHT}, and all of them do")
+
+
 def check_against(lesson: Lesson, files: dict[str, FileId]) -> None:
     """Raise LessonError unless the lesson lists just the files of its package (`files`: path -> identity)."""
+    check_light(lesson)
     listed = {entry.path: entry.file for resource in lesson.resources for entry in resource.files}
     if listed != {path: file for path, file in files.items() if path != NAME}:
         raise LessonError(f"lesson {lesson.id} does not list the files of its package")

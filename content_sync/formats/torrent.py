@@ -275,6 +275,11 @@ def _check_layers(layers: Any, listed: Sequence[tuple[str, FileId]], piece_lengt
             raise TorrentError("a piece layer does not lead to its root")
 
 
+def leaves_lengths(torrent: Torrent) -> list[int]:
+    """Bytes of each file's leaf list in the leaves file (formats.md 3.3)."""
+    return [HASH * hashtree.block_count(entry.file.length) for entry in torrent.files]
+
+
 def split_leaves(torrent: Torrent, data: bytes) -> dict[str, bytes]:
     """Cut a leaves file (formats.md 3.3) into checked leaf lists, by path. Raises LeavesError."""
     expected = sum(HASH * hashtree.block_count(entry.file.length) for entry in torrent.files)

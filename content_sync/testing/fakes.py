@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from content_sync.errors import DiskFullError, NetworkError, NotFoundError, TooBigError
+from content_sync.errors import (
+    DiskFullError,
+    DropError,
+    NetworkError,
+    NotFoundError,
+    StorageError,
+    TooBigError,
+)
 from content_sync.formats.hashtree import BLOCK, FileId, block_count
-from content_sync.ports import DropStat, Job, JobProgress
+from content_sync.ports import DropFolder, DropStat, Job, JobProgress, Neighbour
 
 
 class ManualClock:
@@ -46,6 +53,8 @@ class MemoryStore:
         self.whole: dict[str, bytes] = {}
         self.arriving: dict[str, bytearray] = {}
         self.space = space
+        self.marked: dict[str, bytes] = {}  # what an object was when it was admitted
+        self.unreadable: set[tuple[str, int]] = set()  # (root, block) that the disk gives no more
 
     def _used(self) -> int:
         return sum(map(len, self.whole.values())) + sum(map(len, self.arriving.values()))
@@ -72,11 +81,17 @@ class MemoryStore:
 
     def partial_blocks(self, root: str) -> Iterator[bytes]:
         """Blocks of the arriving file."""
-        return _cut(bytes(self.arriving.get(root, b"")))
+        return (
+            b"" if (root, index) in self.unreadable else data
+            for index, data in enumerate(_cut(bytes(self.arriving.get(root, b""))))
+        )
 
     def object_blocks(self, root: str) -> Iterator[bytes]:
         """Blocks of an object."""
-        return _cut(self.whole.get(root, b""))
+        for index, data in enumerate(_cut(self.whole.get(root, b""))):
+            if (root, index) in self.unreadable:
+                raise StorageError(f"{root}: input/output error")
+            yield data
 
     def prepare(self, file: FileId) -> None:
         """Take the file's space."""
@@ -95,12 +110,46 @@ class MemoryStore:
         kept = self.arriving.setdefault(file.root, bytearray())
         self._grow(kept, index * BLOCK + len(data), file.root)
         kept[index * BLOCK : index * BLOCK + len(data)] = data
+        self.unreadable.discard((file.root, index))  # a disk gives a sector that is written to another place
+
+    def read_block(self, file: FileId, index: int) -> bytes | None:
+        """One block."""
+        data = self.whole.get(file.root) or self.arriving.get(file.root) or b""
+        return bytes(data[index * BLOCK : (index + 1) * BLOCK]) or None
+
+    def sync(self) -> None:
+        """Memory lasts."""
 
     def admit(self, file: FileId) -> None:
         """The arriving file becomes an object."""
         if file.root not in self.arriving:
             raise NotFoundError(f"{file.root} is not there")
         self.whole[file.root] = bytes(self.arriving.pop(file.root)[: file.length])
+        self.marked[file.root] = self.whole[file.root]
+
+    def vouched(self, file: FileId) -> bool:
+        """Whether it is what it was when it was admitted."""
+        return self.has_object(file) and self.marked.get(file.root) is self.whole[file.root]
+
+    def inspect(self, root: str, first: int, count: int) -> list[bytes]:
+        """Blocks of an object."""
+        return [
+            b"" if (root, first + index) in self.unreadable else data
+            for index, data in enumerate(list(_cut(self.whole.get(root, b"")))[first : first + count])
+        ]
+
+    def retract(self, root: str) -> None:
+        """An object arrives again."""
+        if root in self.whole:
+            self.arriving[root] = bytearray(self.whole.pop(root))
+
+    def rot(self, root: str, index: int, marked: bool = True) -> None:
+        """Spoil a block of an object; `marked`: as a disk does it, unseen."""
+        data = bytearray(self.whole[root])
+        data[index * BLOCK] ^= 0xFF
+        self.whole[root] = bytes(data)
+        if marked:
+            self.marked[root] = self.whole[root]
 
     def remove_object(self, root: str) -> None:
         """Delete."""
@@ -159,13 +208,16 @@ class MemoryShelf:
 
 
 class MemoryDrops:
-    """ports.Drops: a dict of files; `put` and `remove` are what a receiver does."""
+    """ports.Drops: a dict of files; `put` and `take_away` are what a receiver does."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self._stats: dict[str, DropStat] = {}
         self._changes = 0
         self._hint = True
+        self.delete = False  # whether consumed files are deleted
+        self.problem = ""
+        self.refused: set[str] = set()  # files that can't be read
 
     def put(self, path: str, data: bytes) -> None:
         """Write a file."""
@@ -175,7 +227,7 @@ class MemoryDrops:
         self._stats[path] = DropStat(path, len(data), self._changes, inode)
         self._hint = True
 
-    def remove(self, path: str) -> None:
+    def take_away(self, path: str) -> None:
         """Take a file away."""
         del self.files[path], self._stats[path]
         self._hint = True
@@ -189,27 +241,67 @@ class MemoryDrops:
         """Every file that is not empty."""
         return [stat for stat in self._stats.values() if stat.size]
 
-    def blocks(self, path: str, first: int = 0) -> Iterator[bytes]:
-        """Blocks of a file."""
-        return _cut(self.files.get(path, b"")[first * BLOCK :])
+    def folders(self) -> list[DropFolder]:
+        """One, `drop`."""
+        return [DropFolder("drop", False, self.problem, self.delete)]
 
-    def block(self, path: str, index: int) -> bytes | None:
-        """One block."""
+    def members(self, stat: DropStat) -> tuple[list[DropStat], str]:
+        """Archives are not read."""
+        return [], ""
+
+    def portions(self, path: str, first: int = 0) -> Iterator[bytes]:
+        """Bytes of a file."""
+        if path in self.refused:
+            raise DropError(f"{path}: Permission denied")
+        data = self.files.get(path, b"")
+        return (data[at : at + 64 * BLOCK] for at in range(first * BLOCK, len(data), 64 * BLOCK))
+
+    def block(self, path: str, index: int, count: int = 1) -> bytes | None:
+        """Some blocks."""
         data = self.files.get(path)
-        return None if data is None else data[index * BLOCK : (index + 1) * BLOCK]
+        return None if data is None else data[index * BLOCK : (index + count) * BLOCK]
 
     def small(self, path: str, cap: int) -> bytes | None:
         """A small file."""
         data = self.files.get(path)
-        return data if data is not None and len(data) <= cap else None
+        return data if data and len(data) <= cap else None
+
+    def remove(self, stat: DropStat) -> bool:
+        """Delete a consumed file."""
+        if not self.delete or self._stats.get(stat.path) != stat:
+            return False
+        del self.files[stat.path], self._stats[stat.path]
+        return True
+
+
+class FakeNeighbours:
+    """ports.Neighbours that hears what it is told. `own`: this box's id."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._found: list[Neighbour] = []
+
+    def hear(self, found: Iterable[Neighbour]) -> None:
+        """From now on these are near."""
+        self._found = list(found)
+
+    def near(self) -> list[Neighbour]:
+        """Who is near."""
+        by_box: dict[str, Neighbour] = {}
+        for one in self._found:
+            if one.box != self._own:
+                by_box.setdefault(one.box, one)
+        return list(by_box.values())
 
 
 class FakeFetcher:
-    """ports.Fetcher over a dict of URLs; `up` False: the network is down."""
+    """ports.Fetcher over a dict of URLs; `up` False: the network is down. `sent`: URL and bytes of each
+    answer."""
 
     def __init__(self, pages: Callable[[str], bytes | None]) -> None:
         self._pages = pages
         self.up = True
+        self.sent: list[tuple[str, int]] = []
 
     def get(self, url: str, cap: int) -> bytes:
         """The page."""
@@ -220,7 +312,18 @@ class FakeFetcher:
             raise NotFoundError(f"{url} is not there")
         if len(data) > cap:
             raise TooBigError(f"{url} sends more than {cap} bytes")
+        self.sent.append((url, len(data)))
         return data
+
+    def part(self, url: str, first: int, count: int) -> bytes:
+        """Bytes of the page."""
+        if not self.up:
+            raise NetworkError(f"{url} can't be reached")
+        data = self._pages(url)
+        if data is None:
+            raise NotFoundError(f"{url} is not there")
+        self.sent.append((url, len(data[first : first + count])))
+        return data[first : first + count]
 
 
 class FakeSwarm:
@@ -239,6 +342,8 @@ class FakeSwarm:
         self.moved: dict[tuple[str, int], int] = {}
         self._bytes = 0
         self.closed = False
+        self.rate: int | None = None
+        self._room, self._at = 0.0, 0.0
 
     def add(self, job: Job) -> None:
         """Begin."""
@@ -253,14 +358,24 @@ class FakeSwarm:
         """End."""
         self._jobs.pop(infohash, None)
 
+    def fill(self, infohash: str, root: str, have: bytes) -> None:
+        """Blocks that the caller has written."""
+        if infohash in self._jobs and root in self._jobs[infohash][1]:
+            flags = self._jobs[infohash][1][root]
+            flags[:] = bytes(one | other for one, other in zip(flags, have, strict=True))
+
     def step(self, now: float) -> None:
-        """Bring some blocks."""
+        """Bring some blocks; under a limit, as many as the time since the last step allows."""
+        # What a second allows is saved up, or a block where that is more.
+        saved = self._room + (self.rate or 0) * max(0.0, now - self._at)
+        self._room, self._at = min(saved, max(BLOCK, self.rate)) if self.rate else 0.0, now
         for infohash, (job, flags) in list(self._jobs.items()):
             if job.whole:
                 continue
             for _ in range(self.speed):
-                if not self._bring(job, flags):
+                if (self.rate is not None and self._room < BLOCK) or not self._bring(job, flags):
                     break
+                self._room -= BLOCK
             if all(all(have) for have in flags.values()):
                 self._finished.append(infohash)
                 del self._jobs[infohash]
@@ -313,6 +428,14 @@ class FakeSwarm:
 
     def received(self) -> int:
         """Bytes that came."""
+        return self._bytes
+
+    def limit(self, rate: int | None) -> None:
+        """Most bytes a second."""
+        self.rate = rate
+
+    def afar(self) -> int:
+        """Everything: there is no LAN."""
         return self._bytes
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""`GET /announce`: the tracker's wire, and where boxes reach the county's own seeder."""
+"""`GET /announce[/<token>]`: the tracker's wire, where boxes reach the county's own seeder, and
+`GET /neighbours/<token>`: where boxes behind one public address reach each other."""
 
 from __future__ import annotations
 
@@ -7,10 +8,14 @@ import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, jsonify, request
 
+from content_sync.errors import TokenError
 from content_sync.settings import Settings
-from county.distribute.tracker import Address, AnnounceError, failure, pack, parse_address, parse_announce
+from county.distribute.asking import ask
+from county.distribute.neighbours import Neighbourhood
+from county.distribute.tracker import AnnounceError, failure, pack, parse_announce
+from county.distribute.visitors import Address, parse_address
 from county.services import Services
 
 _REFRESH_SECONDS = 300
@@ -53,21 +58,42 @@ class SeederAddress:
 
 
 def blueprint(services: Services) -> Blueprint:
-    """The route of the tracker."""
+    """The routes."""
     routes = Blueprint("announces", __name__)
     seeder = SeederAddress(services.settings)
+    neighbourhood = Neighbourhood()
+    no_store = {"Cache-Control": "no-store"}
 
-    @routes.get("/announce")
-    def announce() -> Response:
+    def announce(token: str | None) -> Response:
         now = services.clock.monotonic()
+        visitor = services.visitors.admit(request.environ, token, now)
         try:
-            address = parse_address(request.remote_addr or "")
             asked = parse_announce(request.environ.get("QUERY_STRING", ""))
-            body = services.tracker.announce(asked, address, seeder.current(now), now)
+            told = services.tracker.announce(asked, visitor.address, seeder.current(now), now)
+            body = told.body
+            if asked.left and asked.event != "stopped":  # before the answer: the peer connects right after it
+                ask(services.paths.work, asked.info_hash, told.near, told.seeds)
         except AnnounceError as error:
             body = failure(str(error))
-        except ValueError:
-            body = failure("the address is not one of the Internet")
-        return Response(body, content_type="text/plain", headers={"Cache-Control": "no-store"})
+        return Response(body, content_type="text/plain", headers=no_store)
+
+    @routes.get("/announce")
+    def open_announce() -> Response:
+        return announce(None)
+
+    @routes.get("/announce/<token>")
+    def announce_by(token: str) -> Response:
+        return announce(token)
+
+    @routes.get("/neighbours/<token>")
+    def neighbours(token: str) -> Response:
+        now = services.clock.monotonic()
+        visitor = services.visitors.admit(request.environ, token, now)
+        if visitor.holder is None or not visitor.holder.startswith("b-"):
+            raise TokenError("only boxes have neighbours")
+        near = neighbourhood.tell(visitor.holder, visitor.address, request.args.getlist("url"), now)
+        answer: Response = jsonify(neighbours=[{"box": box, "url": url} for box, url in near])
+        answer.headers.update(no_store)
+        return answer
 
     return routes

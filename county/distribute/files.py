@@ -1,12 +1,15 @@
-"""Public files over HTTP: `/metadata/…`, `/targets/…` and the BEP 19 web seed `/seed/…` (formats.md 8)."""
+"""Files over HTTP: `/metadata/…`, `/targets/…`, and the BEP 19 web seed `/seed/<token>/…` (formats.md 8)."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import re
 import stat
 import threading
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,9 +18,14 @@ from flask import Blueprint, Response, request
 from content_sync.adapters.sending import Streams, limit_stall, send_range
 from content_sync.errors import NotFoundError
 from content_sync.formats.hashtree import FileId
+from content_sync.formats.token import is_token
+from county.distribute.figures import read_figures
+from county.distribute.pacing import Pace
+from county.distribute.visitors import Places, Visitor
 from county.library import Library
 from county.publish.store import object_path
 from county.services import PerThread, Services
+from county.stats.figures import zone_of
 
 #: A box on a lossy link may be slow; one that takes no byte for so long is gone.
 STALL_SECONDS = 60
@@ -25,6 +33,8 @@ _FOREVER = "public, max-age=31536000, immutable"
 _VERSIONED = re.compile(r"[0-9]+\.[a-z]+\.json|[0-9a-f]{64}\..+")
 _TYPES = {".json": "application/json", ".torrent": "application/x-bittorrent"}
 _MOST_CACHED = 500
+#: Bytes of a file that is worth gzipping, and of the largest that is gzipped in memory.
+_WORTH, _MOST_PACKED = 400, 16 << 20
 
 
 def answer(stream: BinaryIO, length: int, **about: Any) -> Response:
@@ -75,11 +85,39 @@ def _public_path(folder: Path, name: str) -> Path:
     return path
 
 
+class Packed:
+    """gzipped forms of the signed files, each made once: they are asked for by every box. At most so many
+    bytes of them are kept. For any thread."""
+
+    def __init__(self, most: int = 64 << 20) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._kept: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def of(self, etag: str, stream: BinaryIO, length: int) -> bytes | None:
+        """The file in fewer bytes, or None where that is not worth it. `etag` names its content."""
+        if not _WORTH <= length <= _MOST_PACKED:
+            return None
+        with self._lock:
+            packed = self._kept.get(etag)
+        if packed is None:
+            packed = gzip.compress(stream.read(), 9, mtime=0)
+            stream.seek(0)
+            if len(packed) > 0.95 * length:
+                packed = b""
+            with self._lock:
+                self._bytes += len(packed) - len(self._kept.get(etag, b""))
+                self._kept[etag] = packed
+                while self._bytes > self._most:
+                    self._bytes -= len(self._kept.pop(next(iter(self._kept))))
+        return packed or None
+
+
 def blueprint(services: Services) -> Blueprint:
     """The routes of files."""
     routes = Blueprint("files", __name__)
     streams = Streams(max(2, services.settings.number("threads") - 8))
-    packages = Packages(services.library)
+    packages, packed = Packages(services.library), Packed()
     objects, public = services.paths.objects, services.paths.public
 
     def public_file(folder: str, name: str) -> Response:
@@ -87,13 +125,24 @@ def blueprint(services: Services) -> Blueprint:
         stream, length = streams.open(path)
         fixed = _VERSIONED.fullmatch(path.name) is not None
         found = path.stat()
+        # A version is written once, and what replaces another file is another inode.
+        etag = f"{found.st_ino:x}-{found.st_mtime_ns:x}-{length:x}"
+        extra = [("Cache-Control", _FOREVER if fixed else "no-cache")]
+        packable = path.suffix != ".leaves"  # nothing but hashes
+        if packable:
+            extra.append(("Vary", "Accept-Encoding"))
+        if packable and "Range" not in request.headers and request.accept_encodings.quality("gzip") > 0:
+            small = packed.of(etag, stream, length)
+            if small is not None:
+                stream.close()
+                stream, length, etag = io.BytesIO(small), len(small), f"{etag}-gzip"
+                extra.append(("Content-Encoding", "gzip"))
         return answer(
             stream,
             length,
-            # A version is written once, and what replaces another file is another inode.
-            etag=f"{found.st_ino:x}-{found.st_mtime_ns:x}-{length:x}",
+            etag=etag,
             content_type=_TYPES.get(path.suffix, "application/octet-stream"),
-            extra=[("Cache-Control", _FOREVER if fixed else "no-cache")],
+            extra=extra,
         )
 
     @routes.get("/metadata/envelopes/<box>.json")
@@ -116,16 +165,60 @@ def blueprint(services: Services) -> Blueprint:
     def targets(name: str) -> Response:
         return public_file("targets", name)
 
-    @routes.get("/seed/<infohash>/<name>/<path:path>")
-    def seed(infohash: str, name: str, path: str) -> Response:
-        file = packages.find(infohash, name, path)
-        stream, _ = streams.open(object_path(objects, file.root))
-        return answer(
+    zone = zone_of(services.settings.text("timezone"))
+    places = Places(max(2, services.settings.number("threads") // 4))
+    seeder_rate = Recent(lambda: _rate(services.paths.work / "seeder.json"))
+    pace = Pace(services.settings.number("upload_rate"), seeder_rate, places.total)
+
+    @routes.get("/seed/<first>/<path:rest>")
+    def seed(first: str, rest: str) -> Response:
+        now = services.clock.monotonic()
+        token = first if is_token(first) else None
+        visitor = services.visitors.admit(request.environ, token, now)
+        parts = (rest if token else f"{first}/{rest}").split("/", 2)
+        if len(parts) != 3:
+            raise NotFoundError("web seed without a file")
+        return _send(packages.find(*parts), visitor, now)
+
+    def _send(file: FileId, visitor: Visitor, now: float) -> Response:
+        places.take(visitor.key)
+        try:
+            stream, _ = streams.open(object_path(objects, file.root), lambda: places.give_back(visitor.key))
+        except BaseException:
+            places.give_back(visitor.key)
+            raise
+        pace.hold(request.environ, now)
+        made = answer(
             stream,
             file.length,
             etag=file.root,
             content_type="application/octet-stream",
             extra=[("Cache-Control", _FOREVER), ("X-Content-Type-Options", "nosniff")],
         )
+        day = datetime.fromtimestamp(services.clock.wall(), zone).strftime("%Y-%m-%d")
+        if request.method == "GET":
+            services.fetched.add(visitor.holder, made.content_length or 0, day, now)
+        return made
 
     return routes
+
+
+def _rate(path: Path) -> int:
+    """Bytes a second that the seeder says it sends."""
+    rate = read_figures(path).get("rate")
+    return rate if isinstance(rate, int) else 0
+
+
+class Recent:
+    """A figure, looked up anew when it is two seconds old. Safe for threads."""
+
+    def __init__(self, look: Callable[[], int]) -> None:
+        self._look = look
+        self._value, self._at = 0, float("-inf")
+
+    def __call__(self, now: float) -> int:
+        """The figure; `now`: monotonic seconds."""
+        if now - self._at >= 2:
+            self._at = now
+            self._value = self._look()
+        return self._value

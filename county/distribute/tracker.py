@@ -5,21 +5,26 @@ All in memory: after a restart it is whole again within one announce interval.
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from content_sync.formats.enrolment import is_private
 from content_sync.formats.torrent import bencode
+from county.distribute.visitors import Address, parse_address
 
 MAX_PEERS = 50
 PEERS_PER_TORRENT = 2_000
 PEERS_PER_ADDRESS = 64
+#: In all: of one public address (a whole school), and of everybody. Some 400 bytes each.
+MOST_OF_ADDRESS, MOST_PEERS = 5_000, 100_000
+#: libtorrent, in boxes and in qBittorrent, never announces again before five minutes have passed, whatever
+#: the interval it is told.
+KEEP_LEAST = 660
 _HASH = 20
 _IPV4 = 6
 _EVENTS = ("", "started", "stopped", "completed", "paused")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AnnounceError(Exception):
@@ -28,7 +33,8 @@ class AnnounceError(Exception):
 
 @dataclass(frozen=True)
 class Announce:
-    """A checked announce. `left` counts padding; `wanted` is how many peers to name."""
+    """A checked announce. `left` counts padding; `wanted` is how many peers to name; `lan`: the private
+    address that the peer states, if it does."""
 
     info_hash: bytes
     peer_id: bytes
@@ -36,6 +42,7 @@ class Announce:
     left: int
     event: str
     wanted: int
+    lan: Address | None = None
 
 
 @dataclass
@@ -43,19 +50,23 @@ class _Peer:
     peer_id: bytes
     seed: bool
     seen: float
+    lan: bytes | None
 
 
-def parse_address(text: str) -> Address:
-    """An IP address; IPv4 inside IPv6 becomes IPv4. Raises ValueError."""
-    address = ipaddress.ip_address(text.split("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+@dataclass(frozen=True)
+class Told:
+    """The answer to an announce, and what the county's own seeder may want to know: how many at the asker's
+    public address lack something (the asker included), and how many of all peers have everything."""
+
+    body: bytes
+    near: int
+    seeds: int
 
 
 def parse_announce(query: str) -> Announce:
     """Read the raw query string, whose `info_hash` and `peer_id` are any bytes. Raises AnnounceError.
 
-    An `ip` that the client states is not looked at: it could send the boxes anywhere.
+    An `ip` that the client states counts only when it is private: another could send the boxes anywhere.
     """
     values: dict[str, bytes] = {}
     for part in query.split("&"):
@@ -72,8 +83,22 @@ def parse_announce(query: str) -> Announce:
         raise AnnounceError("unknown event")
     wanted = min(_number(values, "numwant", MAX_PEERS, negative=True), MAX_PEERS)
     return Announce(
-        values["info_hash"], values["peer_id"], port, left, event, MAX_PEERS if wanted < 0 else wanted
+        values["info_hash"],
+        values["peer_id"],
+        port,
+        left,
+        event,
+        MAX_PEERS if wanted < 0 else wanted,
+        _private(values.get("ip", b"")),
     )
+
+
+def _private(text: bytes) -> Address | None:
+    try:
+        address = parse_address(text.decode("ascii"))
+    except ValueError:
+        return None
+    return address if is_private(address) else None
 
 
 def _number(values: dict[str, bytes], key: str, default: int | None, negative: bool = False) -> int:
@@ -100,18 +125,21 @@ class Tracker:
     """Peers by package. `known` tells whether the county has a package whose infohash begins with these 20
     bytes.
 
-    `interval`: seconds between announces; who is silent for two of them is forgotten.
+    `interval`: seconds between announces; who is silent for two of them, and eleven minutes, is forgotten.
     """
 
     def __init__(self, interval: int, known: Callable[[bytes], bool]) -> None:
         self._interval = interval
+        self._keep = max(2 * interval, KEEP_LEAST)
         self._known = known
         self._lock = threading.Lock()
-        # Peers by their compact form, the longest silent first.
+        # Both with the longest silent first: packages, and in each its peers by their compact form.
         self._torrents: dict[bytes, dict[bytes, _Peer]] = {}
+        self._of_address: dict[bytes, int] = {}
+        self._count = 0
         self._swept = 0.0
 
-    def announce(self, asked: Announce, address: Address, seeders: Iterable[bytes], now: float) -> bytes:
+    def announce(self, asked: Announce, address: Address, seeders: Iterable[bytes], now: float) -> Told:
         """The bencoded answer to a peer at `address`. `seeders`: the county's own, packed; all are
         told of them first.
 
@@ -122,25 +150,31 @@ class Tracker:
         own = pack(address, asked.port)
         with self._lock:
             self._sweep(now)
-            peers = self._torrents.setdefault(asked.info_hash, {})
+            peers = self._torrents.pop(asked.info_hash, {})
+            self._torrents[asked.info_hash] = peers
             self._forget(peers, now)
-            peers.pop(own, None)
+            self._drop(peers, own)
             if asked.event != "stopped":
                 self._make_room(peers, own)
-                peers[own] = _Peer(asked.peer_id, asked.left == 0, now)
+                lan = None if asked.lan is None else pack(asked.lan, asked.port)
+                self._put(peers, own, _Peer(asked.peer_id, asked.left == 0, now, lan))
             # The latest seen first: they are the likeliest to be there.
-            named = [
-                key for key, peer in reversed(peers.items()) if key != own and peer.peer_id != asked.peer_id
+            others = [
+                (key, peer)
+                for key, peer in reversed(peers.items())
+                if key != own and peer.peer_id != asked.peer_id
             ]
             seeds = sum(peer.seed for peer in peers.values())
+            # By their ids: a client with several sockets announces once from each.
+            near = len({p.peer_id for key, p in peers.items() if key[:-2] == own[:-2] and not p.seed})
             count = len(peers)
             if not peers:
                 del self._torrents[asked.info_hash]
-        near = [key for key in named if _near(key, own)]
-        others = [key for key in named if not _near(key, own)]
+        others.sort(key=lambda other: _distance(other[0], own))
+        named = [peer.lan if peer.lan and key[:-2] == own[:-2] else key for key, peer in others]
         county = [key for key in seeders if key != own]
-        chosen = ([] if asked.event == "stopped" else [*county, *near, *others])[: asked.wanted]
-        return bencode(
+        chosen = ([] if asked.event == "stopped" else [*county, *named])[: asked.wanted]
+        body = bencode(
             {
                 "interval": self._interval,
                 "min interval": max(5, self._interval // 4),
@@ -150,6 +184,7 @@ class Tracker:
                 "peers6": b"".join(key for key in chosen if len(key) != _IPV4),
             }
         )
+        return Told(body, near, seeds)
 
     def figures(self) -> dict[str, int]:
         """For the status page: packages announced, peers, and those of them that have all."""
@@ -161,14 +196,27 @@ class Tracker:
                 "seeds": sum(peer.seed for peer in every),
             }
 
+    def _put(self, peers: dict[bytes, _Peer], key: bytes, peer: _Peer) -> None:
+        peers[key] = peer
+        self._of_address[key[:-2]] = self._of_address.get(key[:-2], 0) + 1
+        self._count += 1
+
+    def _drop(self, peers: dict[bytes, _Peer], key: bytes) -> None:
+        if peers.pop(key, None) is None:
+            return
+        self._count -= 1
+        self._of_address[key[:-2]] -= 1
+        if not self._of_address[key[:-2]]:
+            del self._of_address[key[:-2]]
+
     def _forget(self, peers: dict[bytes, _Peer], now: float) -> None:
         gone = []
         for key, peer in peers.items():
-            if now - peer.seen <= 2 * self._interval:
+            if now - peer.seen <= self._keep:
                 break
             gone.append(key)
         for key in gone:
-            del peers[key]
+            self._drop(peers, key)
 
     def _sweep(self, now: float) -> None:
         """Once an interval, forget silent peers of packages that nobody asks about any more."""
@@ -181,15 +229,26 @@ class Tracker:
                 del self._torrents[key]
 
     def _make_room(self, peers: dict[bytes, _Peer], own: bytes) -> None:
-        """The stalest of a crowd goes, first of all of those at the same address."""
+        """The stalest of a crowd goes, first of all of those at the same address. Raises AnnounceError when
+        one address has too many packages: who is there already stays."""
         same = [key for key in peers if key[:-2] == own[:-2]]
         if len(same) >= PEERS_PER_ADDRESS:
-            del peers[same[0]]
+            self._drop(peers, same[0])
         elif len(peers) >= PEERS_PER_TORRENT:
-            del peers[next(iter(peers))]
+            self._drop(peers, next(iter(peers)))
+        if self._of_address.get(own[:-2], 0) >= MOST_OF_ADDRESS:
+            raise AnnounceError("too many packages are announced from this address")
+        while self._count >= MOST_PEERS:
+            stalest = next(key for key, held in self._torrents.items() if held)
+            crowd = self._torrents[stalest]
+            self._drop(crowd, next(iter(crowd)))
+            if not crowd and crowd is not peers:
+                del self._torrents[stalest]
 
 
-def _near(one: bytes, other: bytes) -> bool:
-    """Whether two packed peers share a /24 (IPv4) or a /64 (IPv6)."""
+def _distance(one: bytes, other: bytes) -> int:
+    """0: the same public address (one school's line), 1: the same /24 (IPv4) or /64 (IPv6), 2: elsewhere."""
+    if one[:-2] == other[:-2]:
+        return 0
     shared = 3 if len(other) == _IPV4 else 8
-    return len(one) == len(other) and one[:shared] == other[:shared]
+    return 1 if len(one) == len(other) and one[:shared] == other[:shared] else 2

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from county.publish.unzip import unpack
 
 QUALITY = 65
 WORKERS = 2
+#: A light rendition is kept when it has at most this share of the video's bytes.
+LIGHTER = 0.6
 _MOST_SECONDS = 1 << 31
 _Objects = list[tuple[FileId, bytes]]
 
@@ -42,14 +45,16 @@ NewBar = Callable[[str, int, str], Bar]
 @dataclass(frozen=True)
 class Made:
     """What was made of one file. `parts`: the files of a zipped courseware by path; `refused`: it must not be
-    published; `notes`: (code, what) of what a person should know."""
+    published; `failed`: its program could not read it; `notes`: (code, what) of what a person should know."""
 
     pdf: FileId | None = None
     pages: tuple[FileId, ...] = ()
     seconds: int | None = None
     parts: tuple[tuple[str, FileId], ...] = ()
     refused: bool = False
+    failed: bool = False
     notes: tuple[tuple[str, str], ...] = ()
+    light: FileId | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,18 @@ class Deriver:
     """Derives files for one publishing. Raises DiskFullError, StorageError; all else becomes a note."""
 
     def __init__(
-        self, library: Library, store: Store, tools: Tools, page_pixels: int, most_pages: int, bar: NewBar
+        self,
+        library: Library,
+        store: Store,
+        tools: Tools,
+        page_pixels: int,
+        most_pages: int,
+        bar: NewBar,
+        light_kbit: int = 0,
     ) -> None:
+        """`light_kbit`: bit rate of light renditions of videos; 0: none are made."""
         self._library, self._store, self._tools, self._bar = library, store, tools, bar
-        self._pixels, self._most = page_pixels, most_pages
+        self._pixels, self._most, self._light = page_pixels, most_pages, light_kbit
 
     def derive(self, files: Iterable[tuple[FileId, str]]) -> dict[tuple[FileId, str], Made]:
         """Everything for files given with their endings; endings that need nothing are left out."""
@@ -81,12 +94,24 @@ class Deriver:
         pdfs |= {pdf for result in results.values() if (pdf := _file(result.get("pdf")))}
         second = [self._pages(pdf) for pdf in sorted(pdfs)] if self._most else []
         pages = {job.file: result for job, result in self._run("pages", second).items()}
+        lighter = self._run("light videos", self._lighter(first, results)) if self._light else {}
+        light = {job.file: result for job, result in lighter.items()}
         made = {}
         for file, ending in wanted:
             job = self._first(file, ending)
             if job is not None or ending == "pdf":
-                made[file, ending] = _made(file, results[job] if job else {}, pages)
+                made[file, ending] = _made(file, results[job] if job else {}, pages, light)
         return made
+
+    def _lighter(self, jobs: Iterable[_Job], results: Mapping[_Job, Mapping[str, Any]]) -> list[_Job]:
+        """Of the videos that could be read and have a bit rate that makes it worth while."""
+        found = []
+        for job in jobs:
+            seconds = results[job].get("seconds") if job.recipe == "probe video" else None
+            if seconds and job.file.length * 8 * LIGHTER > seconds * self._light * 1000:
+                work = partial(self._shrink, job.file)
+                found.append(_Job(job.file, f"light {self._light} 1", "ffmpeg", work))
+        return found
 
     def _first(self, file: FileId, ending: str) -> _Job | None:
         if ending in OFFICE:
@@ -219,6 +244,26 @@ class Deriver:
             True,
         )
 
+    def _shrink(self, file: FileId) -> tuple[dict[str, Any], _Objects, bool]:
+        """A video of at most 480 lines that any board plays; none when it is not much smaller."""
+        with self._tools.folder() as folder:
+            out = folder / "light.mp4"
+            command = ["ffmpeg", "-v", "error", "-nostdin", "-protocol_whitelist", "file"]
+            command += ["-i", f"file:{self._store.path(file.root)}", "-map", "0:v:0", "-map", "0:a:0?"]
+            command += ["-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-threads", "1"]
+            command += ["-vf", "scale=-2:'2*trunc(min(480,ih)/2)'", "-fpsmax", "25", "-pix_fmt", "yuv420p"]
+            command += ["-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-crf", "26"]
+            command += ["-maxrate", f"{self._light}k", "-bufsize", f"{2 * self._light}k", "-g", "250"]
+            command += ["-c:a", "aac", "-ac", "1", "-ar", "44100", "-b:a", "48k"]
+            command += ["-movflags", "+faststart", "-fflags", "+bitexact", "-f", "mp4", str(out)]
+            ran = self._tools.run(command, folder)
+            if ran.code != 0 or not out.is_file() or not out.stat().st_size:
+                return _failure("no light rendition of it could be made", ran), [], ran.sure
+            if out.stat().st_size > file.length * LIGHTER:
+                return {"light": None}, [], True
+            made, leaves = self._store.admit_made(out)
+            return {"light": _json(made)}, [(made, leaves)], True
+
     def _probe(self, file: FileId, kind: str) -> tuple[dict[str, Any], _Objects, bool]:
         path = self._store.path(file.root)
         entries = (
@@ -293,14 +338,20 @@ def _file(value: Any) -> FileId | None:
 
 def _files(result: Mapping[str, Any]) -> list[FileId]:
     listed = [result["pdf"]] if "pdf" in result else result.get("pages", [])
+    listed = listed or ([result["light"]] if result.get("light") else [])
     listed = listed or [[root, length] for _, root, length in result.get("parts", [])]
     return [FileId(root, length) for root, length in listed]
 
 
-def _made(file: FileId, first: Mapping[str, Any], pages: Mapping[FileId, Mapping[str, Any]]) -> Made:
-    pdf = _file(first.get("pdf"))
+def _made(
+    file: FileId,
+    first: Mapping[str, Any],
+    pages: Mapping[FileId, Mapping[str, Any]],
+    lighter: Mapping[FileId, Mapping[str, Any]],
+) -> Made:
+    pdf, light = _file(first.get("pdf")), lighter.get(file, {})
     shown = pages.get(pdf or file, {})
-    notes = [(result["code"], result["error"]) for result in (first, shown) if "error" in result]
+    notes = [(result["code"], result["error"]) for result in (first, shown, light) if "error" in result]
     listed = tuple(_files(shown)) if "pages" in shown else ()
     if listed and shown["count"] > len(listed):
         notes.append((MediaError.code, f"only the first {len(listed)} of {shown['count']} pages have images"))
@@ -309,4 +360,14 @@ def _made(file: FileId, first: Mapping[str, Any], pages: Mapping[FileId, Mapping
     if first.get("left_out"):
         notes.append((SourceError.code, f"empty files in the zip: {', '.join(first['left_out'])[:200]}"))
     parts = tuple((path, FileId(root, length)) for path, root, length in first.get("parts", []))
-    return Made(pdf, listed, first.get("seconds"), parts, bool(first.get("refused")), tuple(notes))
+    failed = "error" in first and first["code"] == MediaError.code
+    return Made(
+        pdf,
+        listed,
+        first.get("seconds"),
+        parts,
+        bool(first.get("refused")),
+        failed,
+        tuple(notes),
+        _file(light.get("light")),
+    )

@@ -10,11 +10,13 @@ from content_sync.formats import torrent
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.lesson import (
     KINDS,
+    LIGHT,
     MAX_LESSON,
     NAME,
     Lesson,
     Resource,
     ResourceFile,
+    check_light,
     dump_lesson,
     parse_lesson,
 )
@@ -87,6 +89,8 @@ def _resource(
         original = ResourceFile(main.path, "original", main.file)
         files = [pdf, original, *(entry for entry in files if entry is not main)]
         main = pdf
+    if derived.light is not None:
+        files.append(ResourceFile(_free(taken, LIGHT + base, ".mp4"), "light", derived.light))
     if derived.pages:
         digits = max(3, len(str(len(derived.pages))))
         folder = _free(taken, f"{base} pages", "", f"/{1:0{digits}}.jpg")
@@ -98,7 +102,9 @@ def _resource(
     if derived.parts:
         folder = _free(taken, base, "", f"/{ENTRY}")
         roles = {ENTRY: "main"}
+        original = ResourceFile(main.path, "original", main.file)
         files = [ResourceFile(f"{folder}/{path}", roles.get(path, "part"), f) for path, f in derived.parts]
+        files.append(original)
         main = next(entry for entry in files if entry.role == "main")
         kind, step = "interactive", KINDS["interactive"][1] if step == KINDS[kind][1] else step
     return Resource(
@@ -136,6 +142,7 @@ def lesson_bytes(lesson: Lesson) -> bytes:
     data = dump_lesson(lesson)
     if len(data) > MAX_LESSON:
         raise LessonError(f"lesson.json would have {len(data)} bytes, allowed are {MAX_LESSON}")
+    check_light(lesson)
     if parse_lesson(data) != lesson:
         raise LessonError("lesson.json does not read back as it was written")
     return data

@@ -60,7 +60,9 @@ class Published:
 
 
 @dataclass(frozen=True)
-class _Packed:
+class Packed:
+    """A lesson as it goes into a release: its description, package and files."""
+
     lesson: Lesson
     package: PackageRow
     files: Mapping[str, FileId]
@@ -94,7 +96,7 @@ def publish(
         work = paths.work / "publish"
         shutil.rmtree(work, ignore_errors=True)  # what a killed run left
         repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
-        run = _Run(paths, library, repository, Store(paths.objects, work), clock, new_bar)
+        run = Run(paths, library, repository, Store(paths.objects, work), clock, new_bar)
         try:
             return run.publish(
                 sources,
@@ -105,6 +107,7 @@ def publish(
                     settings.number("page_pixels"),
                     settings.number("most_pages"),
                     new_bar,
+                    settings.number("light_kbit"),
                 ),
                 allow_date,
                 withdraw,
@@ -113,7 +116,9 @@ def publish(
             shutil.rmtree(work, ignore_errors=True)
 
 
-class _Run:
+class Run:
+    """One publishing: the steps from planned lessons to a signed release."""
+
     def __init__(
         self,
         paths: CountyPaths,
@@ -141,14 +146,28 @@ class _Run:
         held = reader.read_all(planned)
         self.problems += reader.problems
         made = self.derive(planned, held, deriver)
-        before = {row.id for row in self.library.lessons()}
-        published = self.library.published_roots()
         packed = self.pack(planned, held, made, now) + kept
         self.check_withdrawal({entry.lesson.id for entry in packed}, withdraw)
+        result = self.release(packed, now, allow_date, reader.read_bytes)
+        self.library.mark_adopted([lesson.id for lesson in planned.lessons], None)  # the county's own now
+        return result
+
+    def release(
+        self,
+        packed: Sequence[Packed],
+        now: int,
+        allow_date: bool,
+        read_bytes: int,
+        adopted: Sequence[str] = (),
+    ) -> Published:
+        """Sign these lessons as the library; `adopted` are marked as such before anything names them."""
+        before = {row.id for row in self.library.lessons()}
+        published = self.library.published_roots()
         if any(self.library.first_added(entry.lesson.id) is None for entry in packed):
             check_signing_time(now, self.repository.issued, allow_date)
         with self.library.transaction():
             added = {e.lesson.id: self.library.add_lesson(e.lesson.id, now) for e in packed}
+            self.library.mark_adopted(adopted, True)
         subjects = self.index(packed, added)
         release = self.repository.publish(subjects, now, allow_date)
 
@@ -160,25 +179,31 @@ class _Run:
             bytes=sum(entry.package.size for entry in packed),
             new_bytes=sum(file.length for file in files if file.root not in published),
             withdrawn=len(before - {entry.lesson.id for entry in packed}),
-            read_bytes=reader.read_bytes,
+            read_bytes=read_bytes,
             problems=tuple(sorted(self.problems, key=lambda problem: natural(problem.path))),
         )
         row = ReleaseRow(release, now, result.lessons, result.resources, result.bytes, result.new_bytes)
         self.library.put_release(row, [_lesson_row(entry) for entry in packed])
         return result
 
-    def keep(self, planned: Plan) -> list[_Packed]:
-        """Published lessons that may lie in a folder that could not be read: they stay as they are."""
+    def keep(self, planned: Plan) -> list[Packed]:
+        """Published lessons that stay as they are though the sources do not hold them: adopted ones, and what
+        may lie in a folder that could not be read."""
         found = {lesson.id for lesson in planned.lessons}
+        adopted = self.library.adopted()
         kept = []
         for row in self.library.lessons():
             place = (row.stage, row.subject, row.edition, row.grade + row.volume, row.unit)
-            if row.id not in found and planned.may_hold(*place):
-                package = self.library.package(row.infohash)
-                assert package is not None
-                lesson = parse_lesson(self.store.read(package.lesson_root, MAX_LESSON))
-                kept.append(_Packed(lesson, package, self.library.package_files(row.infohash)))
+            if row.id not in found and (adopted.get(row.id) or planned.may_hold(*place)):
+                kept.append(self.kept(row))
         return kept
+
+    def kept(self, row: LessonRow) -> Packed:
+        """A published lesson as it is."""
+        package = self.library.package(row.infohash)
+        assert package is not None
+        lesson = parse_lesson(self.store.read(package.lesson_root, MAX_LESSON))
+        return Packed(lesson, package, self.library.package_files(row.infohash))
 
     def check_withdrawal(self, lessons: set[str], withdraw: bool) -> None:
         """Refuse to publish nothing, or to lose most of a library by mistake (an unplugged disk)."""
@@ -219,7 +244,7 @@ class _Run:
         held: Mapping[str, FileId],
         made: Mapping[tuple[FileId, str], Made],
         now: int,
-    ) -> list[_Packed]:
+    ) -> list[Packed]:
         """Every lesson's package, in teaching order; lessons that can't be packed are named."""
         bar = self.new_bar("packing", len(planned.lessons), "lessons")
         packed = []
@@ -238,7 +263,7 @@ class _Run:
             bar.close()
         return packed
 
-    def pack_one(self, lesson: Lesson, now: int) -> _Packed:
+    def pack_one(self, lesson: Lesson, now: int) -> Packed:
         data = lesson_bytes(lesson)
         identity, leaves = self.store.admit_bytes(data)
         row = self.library.package_of(lesson.id, identity.root)
@@ -262,7 +287,7 @@ class _Run:
             with self.library.transaction():
                 self.library.put_objects([(identity, leaves)])
                 self.library.put_package(row, [(entry.path, entry.file) for entry in torrent.files])
-        return _Packed(lesson, row, self.library.package_files(row.infohash))
+        return Packed(lesson, row, self.library.package_files(row.infohash))
 
     def put_target(self, path: str, data: bytes) -> TargetRef:
         """Write a target file durably, unless it is there; its name for the level above."""
@@ -278,11 +303,12 @@ class _Run:
             return False
 
     def targets_held(self, row: PackageRow) -> bool:
-        return all(self.target_held(ref) for ref in _package_refs(row))
+        return all(self.target_held(ref) for ref in package_refs(row))
 
-    def index(self, packed: Sequence[_Packed], added: Mapping[str, int]) -> dict[str, tuple[Subject, bytes]]:
+    def index(self, packed: Sequence[Packed], added: Mapping[str, int]) -> dict[str, tuple[Subject, bytes]]:
         """Collection indexes, written; subject indexes, with their bytes, by id."""
-        by_collection: dict[tuple[str, ...], list[_Packed]] = defaultdict(list)
+        weeks = self.library.weeks()
+        by_collection: dict[tuple[str, ...], list[Packed]] = defaultdict(list)
         for entry in packed:
             lesson = entry.lesson
             by_collection[(lesson.stage, lesson.subject, lesson.edition, lesson.grade, lesson.volume)].append(
@@ -292,7 +318,7 @@ class _Run:
         for place in sorted(by_collection, key=lambda place: [natural(part) for part in place]):
             stage, subject, edition, grade, volume = place
             entries = sorted(by_collection[place], key=lambda entry: teaching_order(entry.lesson))
-            lessons = tuple(_entry(entry, added[entry.lesson.id]) for entry in entries)
+            lessons = tuple(_entry(e, added[e.lesson.id], weeks.get(e.lesson.id)) for e in entries)
             identity = entries[0].lesson.collection
             data = dump_collection(Collection(identity, stage, subject, edition, grade, volume, lessons))
             parse_collection(data)
@@ -308,16 +334,17 @@ class _Run:
         return made
 
 
-def _package_refs(row: PackageRow) -> tuple[TargetRef, TargetRef]:
+def package_refs(row: PackageRow) -> tuple[TargetRef, TargetRef]:
+    """A package's torrent and leaves file as a collection index names them."""
     return (
         TargetRef(f"packages/{row.infohash}.torrent", row.torrent_length, row.torrent_sha256),
         TargetRef(f"packages/{row.infohash}.leaves", row.leaves_length, row.leaves_sha256),
     )
 
 
-def _entry(packed: _Packed, added: int) -> LessonEntry:
+def _entry(packed: Packed, added: int, week: int | None) -> LessonEntry:
     lesson, package = packed.lesson, packed.package
-    torrent, leaves = _package_refs(package)
+    torrent, leaves = package_refs(package)
     return LessonEntry(
         id=lesson.id,
         title=lesson.title,
@@ -332,10 +359,11 @@ def _entry(packed: _Packed, added: int) -> LessonEntry:
         files=len(packed.files),
         torrent=torrent,
         leaves=leaves,
+        week=week,
     )
 
 
-def _lesson_row(packed: _Packed) -> LessonRow:
+def _lesson_row(packed: Packed) -> LessonRow:
     lesson = packed.lesson
     texts: dict[str, Any] = {
         key: getattr(lesson, key)

@@ -122,7 +122,9 @@ class Taken(Distinct):
         return super().claim(check_path(path))
 
 
-class _Planner:
+class Planner:
+    """Gathers lessons and what is odd about them."""
+
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.lessons: dict[str, PlannedLesson] = {}
@@ -308,7 +310,7 @@ def _resource(
 
 def plan(roots: Sequence[Node]) -> Plan:
     """The lessons below the source folders and every oddity. A second lesson with one id is left out."""
-    planner = _Planner()
+    planner = Planner()
     for root in roots:
         if root.odd:
             planner.odd(root.path, root.odd)

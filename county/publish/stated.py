@@ -15,6 +15,8 @@ from county.publish.names import nfc
 MAX_TEXT = 300
 MAX_PERIODS = 100
 _LESSON = {"id": str, "title": str, "periods": int, "licence": str, "source": str, "language": str}
+#: Where the lesson belongs, for `county adopt` (placing.py); elsewhere the folders tell.
+_PLACE = {"stage": str, "subject": str, "edition": str, "volume": str, "unit": str}
 _RESOURCE = {
     "title": str,
     "kind": str,
@@ -86,7 +88,7 @@ def read(text: bytes) -> tuple[Stated, list[str]]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         return Stated(), [f"not TOML: {error}"]
     tables = values.pop("resource", {})
-    lesson, odd = _table(values, _LESSON, "")
+    lesson, odd = _table(values, _LESSON | _PLACE, "")
     resources: dict[str, Mapping[str, Any]] = {}
     if not isinstance(tables, dict):
         return Stated(lesson), [*odd, "resource is not a table"]

@@ -6,8 +6,10 @@ A zip is somebody's: names that lead out of it, links, bombs and broken entries 
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ MOST_FILES = 5_000
 MOST_BYTES = 2 << 30
 #: Unpacked to packed: beyond this, and beyond what any page needs, it is a bomb.
 MOST_RATIO, ALWAYS_FINE = 200, 64 << 20
+#: What zipfile raises for what is no zip or a damaged one; and OSError (EINVAL) for offsets that can't be.
+BROKEN = (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error, struct.error)
 _FOLDER = "x" * 255 + "/"
 _UTF8 = 0x800
 _ENCRYPTED = 0x1
@@ -45,14 +49,19 @@ def unpack(archive: Path, folder: Path) -> Unpacked | None:
     try:
         with zipfile.ZipFile(archive) as opened:
             return _unpack(opened, archive.stat().st_size, folder)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error) as error:
+    except BROKEN as error:
         raise MediaError(f"the zip is damaged or of a kind that can't be read: {str(error)[:120]}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise MediaError("the zip is damaged: its list leads out of it") from None  # a seek before its start
 
 
-def _unpack(opened: zipfile.ZipFile, packed: int, folder: Path) -> Unpacked | None:
+def entries_of(opened: zipfile.ZipFile, most: int = MOST_FILES) -> dict[str, zipfile.ZipInfo]:
+    """The files of an open zip by their safe, distinct paths. Raises PathError, TooBigError."""
     listed = opened.infolist()
-    if len(listed) > MOST_FILES:
-        raise TooBigError(f"the zip holds {len(listed)} files, allowed are {MOST_FILES}")
+    if len(listed) > most:
+        raise TooBigError(f"the zip holds {len(listed)} files, allowed are {most}")
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in listed:
         name = _name(info)
@@ -67,6 +76,11 @@ def _unpack(opened: zipfile.ZipFile, packed: int, folder: Path) -> Unpacked | No
                 raise PathError(f"the zip holds {name!r} twice")
             entries[name] = info
     check_distinct(entries)
+    return entries
+
+
+def _unpack(opened: zipfile.ZipFile, packed: int, folder: Path) -> Unpacked | None:
+    entries = entries_of(opened)
     tops = [name for name in entries if name.rpartition("/")[2] == ENTRY]
     if not tops:
         return None

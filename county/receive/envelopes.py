@@ -37,7 +37,7 @@ def acknowledgement(stream: str, stored: list[int]) -> Ack:
 
 class Envelopes:
     """Makes, keeps and gives envelopes. `sign` wraps one with the county's key; `box_of` finds an enrolled
-    box.
+    box, `token` which of its tokens it is to use.
     """
 
     def __init__(
@@ -46,9 +46,10 @@ class Envelopes:
         reader: Reader,
         box_of: Callable[[str], BoxRow | None],
         sign: Callable[[Envelope], bytes],
+        token: Callable[[str], int] = lambda box: 1,
     ) -> None:
         self._writer, self._reader = writer, reader
-        self._box_of, self._sign = box_of, sign
+        self._box_of, self._sign, self._token = box_of, sign, token
 
     def current(self, box_id: str, now: int) -> bytes:
         """The envelope of a box, as bytes of its file. `now`: unix seconds.
@@ -59,14 +60,19 @@ class Envelopes:
         if box is None:
             raise NotFoundError(f"box {box_id[:40]!r}")
         kept = self._reader.one("SELECT content, made, body FROM envelope WHERE box = ?", (box_id,))
-        content = _content(_envelope(box, self._reader.all))
+        content = _content(self._made(box, self._reader.all))
         if kept is not None and kept[0] == content and 0 <= now - kept[1] < FRESH_SECONDS:
             return bytes(kept[2])
         return self._writer.run(lambda connection: self._renew(connection, box, now))
 
+    def _made(
+        self, box: BoxRow, rows: Callable[[str, tuple[str, ...]], list[tuple[object, ...]]]
+    ) -> Envelope:
+        return replace(_envelope(box, rows), token=self._token(box.id))
+
     def _renew(self, connection: sqlite3.Connection, box: BoxRow, now: int) -> bytes:
         """Inside the writer's transaction, so that two that ask at once get one version."""
-        envelope = _envelope(box, lambda sql, values: connection.execute(sql, values).fetchall())
+        envelope = self._made(box, lambda sql, values: connection.execute(sql, values).fetchall())
         content = _content(envelope)
         kept = connection.execute(
             "SELECT content, made, body, version FROM envelope WHERE box = ?", (box.id,)
@@ -91,7 +97,8 @@ def _envelope(box: BoxRow, rows: Callable[[str, tuple[str, ...]], list[tuple[obj
         stream = str(heard[0][0])
         stored = rows("SELECT seq FROM batch WHERE box = ? AND stream = ? ORDER BY seq", (box.id, stream))
         ack = acknowledgement(stream, [int(str(row[0])) for row in stored])
-    return Envelope(box.id, 1, 0, box.school_code, box.school_name, box.collections, ack, bool(bound))
+    place = (box.school_code, box.school_name, box.collections)
+    return Envelope(box.id, 1, 0, *place, ack, bool(bound), policy=box.policy)
 
 
 def _content(envelope: Envelope) -> str:

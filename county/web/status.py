@@ -77,6 +77,20 @@ def gather(services: Services) -> dict[str, Any]:
         "refused": _refused(services, zone),
         "tracker": services.tracker.figures(),
         "seeder": seeder_figures(services, now),
+        "fetched": _fetched(services, now, zone),
+    }
+
+
+def _fetched(services: Services, now: int, zone: ZoneInfo) -> dict[str, str]:
+    """What the web seed gave in two weeks: in all, and to whom the most."""
+    since = datetime.fromtimestamp(now - 14 * 86_400, zone).strftime("%Y-%m-%d")
+    counts = services.fetched.by_holder(since)
+    most = max(counts, key=lambda holder: counts[holder], default="")
+    box = services.library().box(most)
+    return {
+        "total": size_text(sum(counts.values())),
+        "most": box.school_name if box else most,
+        "bytes": size_text(counts.get(most, 0)),
     }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from content_sync.adapters.drops import Folders
 from content_sync.adapters.objects import FileShelf, FileStore
-from content_sync.adapters.watchdog import Folders
 from content_sync.errors import NotFoundError, TooBigError
 from content_sync.formats.hashtree import BLOCK
 from content_sync.ports import Drops, Shelf, Store
@@ -92,7 +92,7 @@ def drops(
             memory.put(name, data)
             return name
 
-        return memory, keep, memory.remove
+        return memory, keep, memory.take_away
 
     def put(name: str, data: bytes) -> str:
         path = tmp_path / name
@@ -110,14 +110,16 @@ def test_drops(drops: tuple[Drops, Callable[[str, bytes], str], Callable[[str], 
     assert folder.hint() and not folder.hint()
     (stat,) = folder.scan()
     assert (stat.path, stat.size) == (path, len(DATA))
-    assert b"".join(folder.blocks(path)) == DATA and b"".join(folder.blocks(path, 3)) == DATA[3 * BLOCK :]
+    assert b"".join(folder.portions(path)) == DATA and b"".join(folder.portions(path, 3)) == DATA[3 * BLOCK :]
     assert folder.block(path, 3) == DATA[3 * BLOCK :]
+    assert folder.block(path, 1, 2) == DATA[BLOCK : 3 * BLOCK] and folder.block(path, 1, 99) == DATA[BLOCK:]
+    assert folder.members(stat) == ([], "")
     assert folder.small(path, len(DATA)) == DATA and folder.small(path, len(DATA) - 1) is None
     put("深/文件", DATA + b"more")
     (grown,) = folder.scan()
     assert grown != stat and grown.inode == stat.inode
     remove(path)
-    assert folder.scan() == [] and list(folder.blocks(path)) == []
+    assert list(folder.scan()) == [] and list(folder.portions(path)) == []
     assert folder.block(path, 0) is None and folder.small(path, 9) is None
 
 
@@ -126,5 +128,18 @@ def test_links_and_folders_that_vanish_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "drop" / "link").symlink_to(tmp_path / "secret")
     (tmp_path / "drop" / "loop").symlink_to(tmp_path / "drop")
-    assert Folders([tmp_path / "drop", tmp_path / "absent"]).scan() == []
+    assert list(Folders([tmp_path / "drop", tmp_path / "absent"]).scan()) == []
     assert [stat.size for stat in Folders([tmp_path / "secret"]).scan()] == [6]
+
+
+def test_single_blocks_of_arriving_files_and_of_objects(store: Store) -> None:
+    assert store.read_block(FILE, 0) is None
+    write(store, 1)
+    assert store.read_block(FILE, 1) == DATA[BLOCK : 2 * BLOCK] and store.read_block(FILE, 3) is None
+    store.sync()
+    write(store, 0, 2, 3)
+    store.sync()
+    store.sync()
+    store.admit(FILE)
+    assert store.read_block(FILE, 0) == DATA[:BLOCK] and store.read_block(FILE, 3) == DATA[3 * BLOCK :]
+    assert store.read_block(FILE, 4) is None

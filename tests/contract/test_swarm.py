@@ -51,7 +51,8 @@ def job(store: Store) -> Job:
         else:
             store.prepare(entry.file)
             made = BlockMap.rebuilt(entry.file, MADE[entry.path][1], store.partial_blocks(entry.file.root))
-            files.append(JobFile(store.partial_path(entry.file.root), made.flags))
+            path = store.partial_path(entry.file.root)
+            files.append(JobFile(path, made.flags, MADE[entry.path][1]))
     return Job(PACKAGE, tuple(files))
 
 
@@ -118,3 +119,29 @@ def test_a_whole_job_only_hands_on(side: Side) -> None:
     side.swarm.step(time.monotonic())
     assert side.swarm.progress() == {} and side.swarm.finished() == [] and side.swarm.received() == 0
     side.swarm.remove(PACKAGE.infohash)
+
+
+def test_what_others_bring_while_it_runs_is_not_fetched(side: Side) -> None:
+    side.swarm.add(job(side.store))
+    put(side.store, "有 空格.bin", range(8, 40))
+    side.swarm.fill(PACKAGE.infohash, MADE["有 空格.bin"][0].root, bytes(8 <= n < 40 for n in range(41)))
+    side.swarm.fill(PACKAGE.infohash, "0" * 64, b"")
+    side.swarm.fill("00" * 32, MADE["有 空格.bin"][0].root, bytes(41))
+    side.swarm.step(time.monotonic())
+    side.meet()
+    assert until_finished(side) == [PACKAGE.infohash]
+    lacking = PACKAGE.size - 32 * BLOCK
+    assert lacking <= side.swarm.received() <= 1.05 * lacking
+    for path, (file, _) in MADE.items():
+        assert b"".join(side.store.partial_blocks(file.root)) == FILES[path]
+
+
+def test_a_limit_can_be_set_at_any_time(side: Side) -> None:
+    side.swarm.limit(0)
+    side.swarm.add(job(side.store))
+    side.swarm.step(time.monotonic())
+    side.swarm.limit(1 << 30)
+    side.swarm.limit(None)
+    side.meet()
+    assert until_finished(side) == [PACKAGE.infohash]
+    assert side.swarm.afar() <= side.swarm.received()

@@ -106,6 +106,12 @@ class Program:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process, which leads a group."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self, alone: bool = False) -> None:
         """kill -9 of the program and all that it started, or of its first process `alone`."""
         assert self._process is not None

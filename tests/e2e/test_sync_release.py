@@ -16,8 +16,9 @@ from content_sync.adapters.sqlite import StateReader
 from content_sync.terminal import Progress
 from county.config import CountyPaths, load_settings
 from county.publish.publish import publish
+from county.publish.signing import Repository
 from tests.e2e import library
-from tests.e2e.programs import Box, County, free_port
+from tests.e2e.programs import Box, County, free_port, wait_until
 
 MakeCounty = Callable[[], County]
 MakeBox = Callable[..., Box]
@@ -160,3 +161,70 @@ def test_a_full_disk_is_named_and_loses_nothing(make_county: MakeCounty, tmp_pat
         assert result["complete"] and not result["problems"]
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_box_that_was_off_for_a_term_takes_seven_releases_from_one_stick(
+    make_county: MakeCounty, make_box: MakeBox, tmp_path: Path
+) -> None:
+    """With two new roots between; only what changed is on the stick besides the metadata."""
+    county, tree = make_county(), tmp_path / "tree"
+    lessons = [library.lesson_of_noise(tree, number, 300_000, files=2) for number in (1, 2, 3)]
+    now = int(time.time())
+    sign(county, tree, now)
+    box = make_box(county, urls=[f"http://127.0.0.1:{free_port()}"], sources=["drop"])
+    first = stick(county, tmp_path / "first")
+    assert take(box, first)["complete"]
+    repository = Repository(county.data / "public", county.data / "keys", 365)
+    for number in range(2, 9):
+        library.noise(lessons[0][0], 150_000, seed=900 + number)
+        if number == 4:
+            shutil.rmtree(lessons[1][0].parent)
+        if number in (3, 6):
+            repository.rotate_root(
+                county.data.with_name("county.root-key.pem"), now + number, allow_date=True
+            )
+        sign(county, tree, now + 100 * number)
+    before = {path.name for path in first.iterdir() if path.is_file()}
+    (tmp_path / "last").mkdir()
+    last = stick(county, tmp_path / "last")
+    for name in before & {path.name for path in last.iterdir()}:
+        (last / name).unlink()
+    result = take(box, last)
+    assert result["complete"] and result["release"] == 8
+    assert set(titles(box)) == {"第1包", "第3包"} and not result["problems"]
+    kept = {path.name for path in (box.data / "objects").glob("??/*")}
+    assert kept == {file.root for infohash in titles(box).values() for file in _files(box, infohash)}
+    assert not any((box.data / "partial").iterdir())
+
+
+def test_a_file_that_rots_is_withheld_and_mended_with_its_bad_block_alone(
+    make_county: MakeCounty, make_box: MakeBox, tmp_path: Path
+) -> None:
+    """Web, sync and county as they run; the word that web leaves is left by hand."""
+    county, tree = make_county(), tmp_path / "tree"
+    (path,) = library.lesson_of_noise(tree, 1, 3_000_000)
+    county.publish(tree)
+    county.serve()
+    box = make_box(county)
+    box.command("sync", "--once")
+    (rotten,) = [p for p in (box.data / "objects").glob("??/*") if p.stat().st_size == path.stat().st_size]
+    rotten.chmod(0o644)
+    with rotten.open("r+b") as stream:
+        stream.seek(2_000_000)
+        stream.write(b"rot")
+    rotten.chmod(0o444)
+    box.start("web", "sync")
+    box.wait_ready()
+    reader = StateReader(box.data / "state.db")
+    (box.data / "incoming" / f"check-{rotten.name}").touch()
+    wait_until(lambda: reader.repairs().get(rotten.name) == (1, 1), "it is found")
+    wait_until(lambda: reader.lessons()[0].complete, "it is back")
+    assert rotten.read_bytes() == path.read_bytes() and not reader.lessons()[0].repairing
+    assert (reader.status("progress") or {})["received"] <= 4 * 16_384
+    (shown,) = json.loads(box.place.get(f"{box.url}/api/v1/lessons"))["lessons"]
+    assert shown["resources"][0]["url"].endswith("?again=1") and not shown["repairing"]
+    assert box.place.get(box.url + shown["resources"][0]["url"]) == path.read_bytes()
+    assert box.status()["disk"] | {"passes": 0} == {
+        "passes": 0, "rotten": 1, "unreadable": 0, "recently": 1, "repairing": 0
+    }  # fmt: skip
+    assert not [p for p in reader.problems() if p.code == "E-ROT"]

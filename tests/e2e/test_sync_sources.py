@@ -139,7 +139,7 @@ def test_a_drop_during_a_transfer_counts(make_county: MakeCounty, make_box: Make
     """The line is so slow that only what the drop brings can complete the lesson in time."""
     county, files = published(make_county, tmp_path, 8_000_000)
     county.serve()
-    box = make_box(county, download_rate=200_000)
+    box = make_box(county, sources=["drop", "webseed"], download_rate=200_000)
     box.start("sync")
     wait_until(lambda: box.status()["lessons"]["arriving"] == 1, "the transfer began")
     wait_until(lambda: box.status()["progress"]["received"] > 300_000, "blocks came over the line")

@@ -17,12 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 COUNTY = "10.77.0.1"
 ROUTER_WAN, ROUTER_LAN = "10.77.0.2", "10.77.1.1"
 BOXES = {"box1": "10.77.1.11", "box2": "10.77.1.12"}
+#: One more, for those who ask for three.
+THREE = {**BOXES, "box3": "10.77.1.13"}
 
 
 class Rig:
     """The namespaces and the line. End what was started inside before `close`."""
 
-    def __init__(self, rate: float, delay_ms: float, loss: float, seed: int = 1) -> None:
+    def __init__(
+        self, rate: float, delay_ms: float, loss: float, seed: int = 1, boxes: dict[str, str] = BOXES
+    ) -> None:
+        self._boxes = boxes
         self._made: list[str] = []
         self._line: subprocess.Popen[str] | None = None
         try:
@@ -58,11 +63,11 @@ class Rig:
 
     @staticmethod
     def name(part: str) -> str:
-        """The namespace of `county`, `lan`, `box1` or `box2`."""
+        """The namespace of `county`, `lan` or a box."""
         return f"lb{os.getpid()}-{part}"
 
     def _build(self) -> None:
-        for part in ("county", "lan", *BOXES):
+        for part in ("county", "lan", *self._boxes):
             _ip("netns", "add", self.name(part))
             self._made.append(self.name(part))
             _ip("-n", self.name(part), "link", "set", "lo", "up")
@@ -72,7 +77,7 @@ class Rig:
         _ip("-n", lan, "address", "add", f"{ROUTER_LAN}/24", "dev", "br0")
         _ip("-n", lan, "link", "set", "br0", "up")
         _ip("netns", "exec", lan, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        for box, address in BOXES.items():
+        for box, address in self._boxes.items():
             there = self.name(box)
             _ip("-n", lan, "link", "add", box, "type", "veth", "peer", "name", "eth0", "netns", there)
             _ip("-n", lan, "link", "set", box, "master", "br0", "up")
@@ -82,8 +87,8 @@ class Rig:
             _ip("-n", there, "route", "add", "224.0.0.0/4", "dev", "eth0")
 
     def place(self, part: str) -> Place:
-        """Where `county`, `box1` or `box2` runs its programs."""
-        return Place({"county": COUNTY, **BOXES}[part], ["ip", "netns", "exec", self.name(part)])
+        """Where `county` or a box runs its programs."""
+        return Place({"county": COUNTY, **self._boxes}[part], ["ip", "netns", "exec", self.name(part)])
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What the line has carried: `to_b` from the county to the school, `to_a` back (wan.Count)."""

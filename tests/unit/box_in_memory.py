@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance.wiring import make_trust
+from content_sync.adapters.fec import RaptorQ
 from content_sync.adapters.sqlite_writer import State
 from content_sync.engine.sync import Engine, Options, Parts
+from content_sync.engine.throttle import Throttle
 from content_sync.testing.fakes import (
     FakeFetcher,
     FakeSwarm,
@@ -17,6 +19,7 @@ from content_sync.testing.fakes import (
     MemoryShelf,
     MemoryStore,
 )
+from content_sync.testing.fec import MemoryStash
 from tests.unit.small_county import URL, SmallCounty
 
 BOX = "b-0123456789abcdef"
@@ -25,7 +28,10 @@ BOX = "b-0123456789abcdef"
 class MemoryBox:
     """What lasts (state.db, store, shelf, drops) and an engine over it that can be started anew."""
 
-    def __init__(self, folder: Path, county: SmallCounty, swarm: bool = True, space: int = 1 << 40) -> None:
+    def __init__(
+        self, folder: Path, county: SmallCounty, swarm: bool = True, space: int = 1 << 40, box: str = BOX
+    ) -> None:
+        self.box = box
         self.county, self.path = county, folder / "state.db"
         self.clock, self.store, self.shelf = ManualClock(), MemoryStore(space), MemoryShelf()
         self.drops, self.fetcher = MemoryDrops(), FakeFetcher(county.page)
@@ -34,6 +40,8 @@ class MemoryBox:
         self.reserve, self.active = 0, 4
         self.urls: tuple[str, ...] = (URL,)
         self.engine: Engine | None = None
+        self.throttle: Throttle | None = None
+        self.stash, self.parcel_space = MemoryStash(), 1 << 30
 
     def start(self, wrap: Callable[[str, Any], Any] = lambda name, part: part) -> Engine:
         """A new engine, as after a restart; `wrap(name, part)` may put something between."""
@@ -51,8 +59,11 @@ class MemoryBox:
                 swarm=self.swarm,
                 make_trust=make_trust(self.county.root),
                 jitter=lambda: 0.5,
+                throttle=self.throttle,
+                stash=wrap("stash", self.stash),
+                fec=RaptorQ(),
             ),
-            Options(BOX, self.urls, self.active, self.reserve, 60, 300),
+            Options(self.box, self.urls, self.active, self.reserve, 60, 300, parcel_space=self.parcel_space),
         )
         engine.start()
         self.engine = engine
@@ -79,5 +90,14 @@ class MemoryBox:
             for resource in lesson.resources:
                 for part in resource.files:
                     assert self.state.visible_file(part.file.root) == part.file
-                    assert self.store.whole[part.file.root] == self.county.content[part.file.root]
+                    assert self.bytes_of(part.file.root) == self.county.content[part.file.root]
         return found
+
+    def bytes_of(self, root: str) -> bytes:
+        """An object's bytes."""
+        return self.store.whole[root]
+
+    def reopen(self) -> None:
+        """state.db as the next start finds it."""
+        self.state.close()
+        self.state = State(self.path)

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from content_sync.adapters.watchdog import Folders
+from content_sync.adapters.drops import Folders
 
 
 def test_only_plain_files_are_seen(tmp_path: Path) -> None:
@@ -20,8 +20,8 @@ def test_only_plain_files_are_seen(tmp_path: Path) -> None:
     os.mkfifo(drop / "pipe")
     Path(os.fsdecode(bytes(drop) + b"/\xff\xfe")).write_bytes(b"no text")
     assert [Path(found.path).name for found in Folders([drop]).scan()] == ["file"]
-    assert Folders([drop / "a" / "file"]).scan() and not Folders([drop / "pipe"]).scan()
-    assert Folders([Path("/no\0name"), tmp_path / "absent"]).scan() == []
+    assert list(Folders([drop / "a" / "file"]).scan()) and not list(Folders([drop / "pipe"]).scan())
+    assert list(Folders([Path("/no\0name"), tmp_path / "absent"]).scan()) == []
 
 
 def test_what_became_a_pipe_or_link_after_the_scan_is_silence(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_what_became_a_pipe_or_link_after_the_scan_is_silence(tmp_path: Path) ->
     def read() -> None:
         for name in ("pipe", "link"):
             path = str(tmp_path / name)
-            found.extend((list(drops.blocks(path)), drops.block(path, 0), drops.small(path, 100)))
+            found.extend((list(drops.portions(path)), drops.block(path, 0), drops.small(path, 100)))
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()

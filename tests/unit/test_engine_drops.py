@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from content_sync.engine import ingest
+from content_sync.engine import arrivals, ingest, matching
 from content_sync.formats.hashtree import BLOCK, FileId
 from content_sync.testing.fakes import MemoryDrops
 from tests.unit.box_in_memory import MemoryBox
@@ -84,10 +84,11 @@ class CountedDrops(MemoryDrops):
         super().__init__()
         self.read = 0
 
-    def blocks(self, path: str, first: int = 0) -> Iterator[bytes]:
-        for data in super().blocks(path, first):
-            self.read += 1
-            yield data
+    def portions(self, path: str, first: int = 0) -> Iterator[bytes]:
+        for data in super().portions(path, first):
+            for at in range(0, len(data), BLOCK):
+                self.read += 1
+                yield data[at : at + BLOCK]
 
 
 def test_a_file_that_grows_all_the_time_is_not_read_all_the_time(tmp_path: Path, county: SmallCounty) -> None:
@@ -111,7 +112,7 @@ def test_a_large_file_is_read_in_parts_and_every_part_is_matched(
 ) -> None:
     monkeypatch.setattr(ingest, "PART", 2)
     monkeypatch.setattr(ingest, "MAX_NAMED", BLOCK)
-    monkeypatch.setattr("content_sync.engine.sync._READ_AT_ONCE", BLOCK)
+    monkeypatch.setattr("content_sync.engine.source.AT_ONCE", BLOCK)
     box = MemoryBox(tmp_path, county)
     box.drops = drops = CountedDrops()
     assert box.swarm is not None
@@ -130,7 +131,7 @@ def test_a_large_file_is_read_in_parts_and_every_part_is_matched(
     drops.read = 0
     box.settle()
     assert 0 < drops.read <= 5, "only the new part is read"
-    drops.remove("drop/image")
+    drops.take_away("drop/image")
     box.clock.go(100)
     box.settle()
     assert box.state.drop_parts() == [] and box.state.drop_files() == {}
@@ -143,8 +144,8 @@ def test_maps_of_many_files_are_not_kept_and_their_progress_stays(
     for number in range(6):
         county.noise(f"{number}", 4 * BLOCK)
     county.publish()
-    monkeypatch.setattr(ingest, "_MOST_KEPT", 8)
-    monkeypatch.setattr(ingest, "_BATCH", 3)
+    monkeypatch.setattr(arrivals, "_MOST_KEPT", 8)
+    monkeypatch.setattr(matching, "BATCH", 3)
     box = MemoryBox(tmp_path, county, swarm=False)
     mains = [files["资料 0.bin"] for files in county.lessons.values()]
     small = [path.read_bytes() for path in county.public.rglob("*") if path.is_file()]
@@ -167,7 +168,9 @@ def test_a_drop_that_was_imported_too_is_still_known(tmp_path: Path, county: Sma
     box.drops.put("drop/early", county.lessons["三"]["资料 0.bin"])
     engine = box.start()
     box.settle()
-    engine.import_from(box.drops, box.clock.monotonic())
+    job = engine.begin_import([box.drops])
+    box.settle()
+    assert job.done and job.files == 1
     county.publish(NOW + 1)
     box.clock.go(400)
     box.settle()

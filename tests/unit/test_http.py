@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -91,14 +92,15 @@ def test_after_a_cut_it_goes_on(serve: Serve, monkeypatch: pytest.MonkeyPatch) -
     fetcher.close()
 
 
-def test_a_packed_body_is_not_unpacked(serve: Serve) -> None:
+def test_a_packed_body_is_unpacked_to_its_cap_and_no_further(serve: Serve) -> None:
     bomb = gzip.compress(bytes(50 << 20))
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         % len(bomb)
     )
     url, fetcher = serve(lambda connection: connection.sendall(head + bomb)), HttpFetcher()
-    assert fetcher.get(url, 1 << 20) == bomb
+    with pytest.raises(TooBigError):
+        fetcher.get(url, 1 << 20)
     assert fetcher.ask("GET", url, 100).body == bomb[:100]
     fetcher.close()
 
@@ -124,3 +126,84 @@ def test_what_is_too_big_elsewhere_or_not_there(serve: Serve) -> None:
     with pytest.raises(NetworkError):
         fetcher.get(cut, 1000)
     fetcher.close()
+
+
+class _Signed(BaseHTTPRequestHandler):
+    """Answers as a county does: gzip, ETag; counts what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+    body = b"signed " * 1000
+    packed = gzip.compress(body)
+    asked: list[tuple[str | None, int]]
+
+    def do_GET(self) -> None:
+        bodies = {
+            "/bomb": gzip.compress(bytes(1 << 20)),
+            "/cut": self.packed[:-9],
+            "/more": self.packed + b"x",
+        }
+        data = bodies.get(self.path, self.packed)
+        tag = self.headers.get("If-None-Match")
+        same = tag == '"7"'
+        self.asked.append((tag, 304 if same else 200))
+        self.send_response(304 if same else 200)
+        self.send_header("ETag", '"7"')
+        self.send_header("Cache-Control", "no-cache")
+        if not same:
+            self.send_header("Content-Encoding", "br" if self.path == "/br" else "gzip")
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if not same:
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def signed() -> Iterator[str]:
+    _Signed.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Signed)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_news_are_asked_for_by_etag_and_come_gzipped(signed: str) -> None:
+    fetcher = HttpFetcher()
+    for _ in range(3):
+        assert fetcher.get(f"{signed}/timestamp.json", 7000) == _Signed.body
+    assert _Signed.asked == [(None, 200), ('"7"', 304), ('"7"', 304)]
+    fetcher.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [("bomb", TooBigError), ("cut", NetworkError), ("more", NetworkError), ("br", NetworkError)],
+)
+def test_gzip_is_no_way_round_the_cap(signed: str, path: str, error: type[Exception]) -> None:
+    fetcher = HttpFetcher()
+    with pytest.raises(error):
+        fetcher.get(f"{signed}/{path}", 7000)
+    with pytest.raises(TooBigError):
+        fetcher.get(f"{signed}/x", 6999)
+    fetcher.close()
+
+
+def test_a_part_of_a_file_from_servers_with_and_without_ranges(serve: Serve) -> None:
+    heads = {
+        "ranges": (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\n3456", b"3456"),
+        "none": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", b"3456"),
+        "shorter": (b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n", b""),
+    }
+    for said, expected in heads.values():
+        fetcher = HttpFetcher()
+        assert fetcher.part(serve(lambda c, said=said: c.sendall(said)), 3, 4) == expected  # type: ignore[misc]
+        fetcher.close()
+    for status, error in ((b"404 Not Found", NotFoundError), (b"503 Busy", NetworkError)):
+        fetcher = HttpFetcher()
+        said = b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n"
+        with pytest.raises(error):
+            fetcher.part(serve(lambda c, said=said: c.sendall(said)), 3, 4)  # type: ignore[misc]
+        fetcher.close()

@@ -6,18 +6,20 @@ import random
 
 from content_sync.core.blocks import BlockMap, piece_claims
 from content_sync.core.plan import Want, make
+from content_sync.core.reason import Reason
 from content_sync.formats.hashtree import BLOCK
 from tests.unit.small_county import identify
 
 
 def want(name: str, lacking: int = 10, roots: str = "", blocked: str = "") -> Want:
-    return Want(name, f"hash-{name}", name, lacking, frozenset(roots) if roots else None, blocked)
+    why = Reason("refused", (("code", blocked),)) if blocked else None
+    return Want(name, f"hash-{name}", name, lacking, frozenset(roots) if roots else None, why)
 
 
 def test_plan_keeps_order_and_limit() -> None:
     made = make([want("a"), want("b"), want("c")], frozenset(), 2, 100)
     assert made.fetching == ("hash-a", "hash-b") and made.short == 0
-    assert made.decisions[2].reason == "排队中，前面还有 2 课"
+    assert made.decisions[2].reason.text == "排队中，前面还有 2 课"
 
 
 def test_plan_passes_over_what_does_not_fit() -> None:
@@ -33,12 +35,13 @@ def test_running_lessons_go_on_and_take_no_space_again() -> None:
 def test_a_shared_file_is_fetched_by_one_lesson_alone() -> None:
     made = make([want("a", roots="xy"), want("b", roots="yz"), want("c", roots="w")], frozenset(), 4, 100)
     assert made.fetching == ("hash-a", "hash-c")
-    assert made.decisions[1].reason == "与《a》共用文件，等它先到齐"
+    assert made.decisions[1].reason.text == "与《a》共用文件，等它先到齐"
 
 
 def test_blocked_says_why() -> None:
-    made = make([want("a", blocked="坏了"), want("b")], frozenset(), 1, 100)
-    assert made.fetching == ("hash-b",) and made.decisions[0].reason == "坏了"
+    made = make([want("a", blocked="E-PATH"), want("b")], frozenset(), 1, 100)
+    assert made.fetching == ("hash-b",)
+    assert made.decisions[0].reason.text == "这一课的发布内容有误（E-PATH），请县里重新发布"
 
 
 def test_a_block_map_believes_bytes_alone() -> None:

@@ -764,6 +764,7 @@ def test_a_zipped_courseware_is_unpacked_and_a_hostile_zip_left_out(county: Coun
     assert {(f.path, f.role) for f in resources["笔顺"].files} == {
         ("互动课件 笔顺/index.html", "main"),
         ("互动课件 笔顺/a.js", "part"),
+        ("互动课件 笔顺.zip", "original"),
     }
     assert resources["古诗三首"].main.path == "资料.zip"
     again = county.publish()

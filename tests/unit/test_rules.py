@@ -73,7 +73,9 @@ RULES = (
 # Run by developers alone; what they need stands in the extra `test`.
 DEVELOPER_TOOLS = {"appliance.web.catalogue": {"babel"}}
 BROUGHT_BY_FLASK = {"werkzeug", "jinja2", "markupsafe"}
-ONCE = ("libtorrent", "watchdog", "requests")
+# Packages whose module has another name.
+OTHER_NAMES = {"raptorq_wheel": "raptorq"}
+ONCE = ("libtorrent", "watchdog", "requests", "raptorq")
 # Programs: they loop, wait for signals and end. Everything else is called and returns.
 PROGRAMS = (
     "content_sync.terminal",
@@ -88,7 +90,8 @@ PROGRAMS = (
 )
 # Adapters with a life of their own: connections, threads, a file that they alone write.
 ENGINES = tuple(
-    f"content_sync.adapters.{name}" for name in ("libtorrent", "watchdog", "http", "objects", "sqlite_writer")
+    f"content_sync.adapters.{name}"
+    for name in ("libtorrent", "watchdog", "http", "objects", "sqlite_writer", "stash")
 )
 # Where they are made and handed to what needs them.
 WIRING = ("appliance.wiring", "appliance.*.wiring", "county.wiring", "county.*.wiring")
@@ -245,6 +248,7 @@ def test_every_library_is_declared() -> None:
     declared = {
         re.split(r"[<>=!~\[; ]", entry)[0].replace("-", "_").lower() for entry in project["dependencies"]
     }
+    declared |= {OTHER_NAMES[name] for name in declared & OTHER_NAMES.keys()}
     known = declared | set(PACKAGES) | set(sys.stdlib_module_names) | {"__future__"} | BROUGHT_BY_FLASK
     for name, path in modules():
         used = {module.split(".")[0] for module, _ in imports(ast.parse(path.read_text("utf-8")))}

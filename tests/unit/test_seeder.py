@@ -7,12 +7,13 @@ from __future__ import annotations
 import io
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from content_sync.adapters.libtorrent.seeder import Seeder
+from content_sync.adapters.libtorrent.seeder import Seeder, SeederOptions
 from content_sync.adapters.libtorrent.session import lt, make_session
 from content_sync.errors import NotFoundError
 from content_sync.formats import hashtree, torrent
@@ -45,15 +46,18 @@ def test_serves_then_lets_go(tmp_path: Path, wait_until: Wait) -> None:
     objects_folder, scratch = tmp_path / "objects", tmp_path / "scratch"
     objects_folder.mkdir(), scratch.mkdir()
     made, objects, data = package(objects_folder)
-    seeder = Seeder(0, 0, scratch)
+    seeder = Seeder(SeederOptions(0), scratch)
     assert seeder.add(made.data, objects) == made.infohash
-    wait_until(lambda: seeder.poll() == [] and seeder.listening, 30, "listening")
+    wait_until(lambda: seeder.poll(time.monotonic()) == [] and seeder.listening, 30, "listening")
     _session, handle = leech(made, tmp_path / "box")
     handle.connect_peer(("127.0.0.1", seeder.port()))
-    wait_until(lambda: seeder.poll() == [] and handle.status().is_seeding, 60, "download")
+    wait_until(lambda: seeder.poll(time.monotonic()) == [] and handle.status().is_seeding, 60, "download")
     sent = [(made.infohash, sum(map(len, data.values())))]
     wait_until(
-        lambda: seeder.poll() == [] and [(s.infohash, s.uploaded) for s in seeder.served()] == sent,
+        lambda: (
+            seeder.poll(time.monotonic()) == []
+            and [(s.infohash, s.uploaded) for s in seeder.served()] == sent
+        ),
         30,
         "figures",
     )
@@ -79,9 +83,9 @@ def test_a_damaged_object_is_told_and_never_written(tmp_path: Path, wait_until: 
     stored.write_bytes(damaged)
     stored.chmod(0o444)
     before = os.stat(stored)
-    seeder = Seeder(0, 0, scratch)
+    seeder = Seeder(SeederOptions(0), scratch)
     seeder.add(made.data, objects)
-    wait_until(lambda: seeder.poll() == [] and seeder.listening, 30, "listening")
+    wait_until(lambda: seeder.poll(time.monotonic()) == [] and seeder.listening, 30, "listening")
     good_session, good = leech(made, good_folder)
     wait_until(lambda: good.status().is_seeding, 30, "the good peer has all")
     box_session, box = leech(made, tmp_path / "box")
@@ -89,14 +93,16 @@ def test_a_damaged_object_is_told_and_never_written(tmp_path: Path, wait_until: 
     told: list[str] = []
 
     def problem() -> bool:
-        told.extend(seeder.poll())
+        told.extend(seeder.poll(time.monotonic()))
         return bool(told)
 
     wait_until(problem, 60, "the damage is told")
     good.connect_peer(("127.0.0.1", seeder.port()))
     box.connect_peer(("127.0.0.1", good_session.listen_port()))
     wait_until(
-        lambda: (seeder.poll(), box.status().is_seeding)[1], 60, "the box completes from the good peer"
+        lambda: (seeder.poll(time.monotonic()), box.status().is_seeding)[1],
+        60,
+        "the box completes from the good peer",
     )
     assert stored.read_bytes() == bytes(damaged)
     assert os.stat(stored).st_mtime_ns == before.st_mtime_ns
@@ -105,7 +111,7 @@ def test_a_damaged_object_is_told_and_never_written(tmp_path: Path, wait_until: 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     made, objects, _ = package(tmp_path)
-    seeder = Seeder(0, 0, tmp_path)
+    seeder = Seeder(SeederOptions(0), tmp_path)
     objects["lesson.json"].unlink()
     with pytest.raises(NotFoundError):
         seeder.add(made.data, objects)

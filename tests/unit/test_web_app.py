@@ -345,6 +345,19 @@ def test_status_page_says_problems_in_words(small: Small) -> None:
     small.problems += [{"code": "E-DISK-FULL", "subject": "", "message": "存放快满了", "since": 1}]
     page = small.get("/status").text
     assert "存放快满了" in page and "E-DISK-FULL" in page
+    small.problems[0]["message"] = "存放快满了（9 bytes are short）"
+    page = small.get("/status").text
+    assert "<h3>存放快满了</h3>" in page and "9 bytes are short&emsp;E-DISK-FULL" in page
+    page = small.get("/status?lang=en").text
+    assert "<h3>Free some space" in page and "存放快满了" not in page
+    small.get("/status?lang=zh")  # the board remembers
+
+
+def test_status_page_lists_what_lacks(small: Small) -> None:
+    page = small.get("/status").text
+    lacking = [row.title for state in ("arriving", "wanted") for row in small.reader.lessons(state=state)]
+    assert len(lacking) >= 2 and all(title in page for title in lacking[:4])
+    assert "还没到齐的" in page
 
 
 def test_content(small: Small) -> None:

@@ -1,188 +1,371 @@
-"""The county's web seed as a source of one job: blocks that no peer brings are fetched by HTTP and handed
-to libtorrent.
+"""One job's blocks from afar by HTTP, and its division among neighbours.
 
-Not libtorrent's own web seed: from a package of several files it merges requests over the padding between
-two files and takes the second file's bytes from the wrong place (libtorrent 2.1.1; decision 0012).
-`add_piece` checks the piece's hash, writes it, and tells the neighbours, as for a piece that came from a
-peer.
+Not libtorrent's own web seed: from a package of several files it takes bytes from the wrong place, and it
+asks for the same pieces as a neighbour's (decisions 0012, 0017). Here each block is checked against the
+file's leaf list and written the moment it comes, by the thread that received it. A piece whose blocks are
+all here goes to libtorrent (`add_piece`), which hands it on to the neighbours.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import random
+import threading
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from content_sync.adapters.ranges import Range, Ranges
-from content_sync.formats.hashtree import BLOCK, block_count, block_length
-from content_sync.formats.torrent import TorrentFile
+from content_sync.adapters.libtorrent.lan import MOST_BYTES, Held, Lan
+from content_sync.adapters.ranges import Answer, Range
+from content_sync.core.sharing import SILENT_SECONDS, Turns
+from content_sync.formats.hashtree import BLOCK, block_count, block_length, block_ok
 from content_sync.ports import Job
 
-#: Ranges of one job under way, and the bytes that one range may have.
-PIPELINE, MOST = 4, 128 << 10
-_REST = 10.0  # seconds after an address failed
-
-
-class WebFeed:
-    """Feeds one job. `ask` while peers don't help, `take` for each answer."""
-
-    def __init__(self, job: Job, handle: Any, urls: list[str], ranges: Ranges, rate: int) -> None:
-        self._job, self._handle, self._ranges, self.rate = job, handle, ranges, rate
-        self._urls = [f"{url}/seed/{job.infohash}/{quote(job.torrent.name)}/" for url in urls]
-        self._rest_until = [0.0] * len(urls)
-        self._asked: set[tuple[int, int]] = set()  # (file, block)
-        self._handed: set[int] = set()  # pieces that libtorrent is looking at
-        self._came: dict[tuple[int, int], bytes] = {}
-        self._lost: set[tuple[int, int]] = set()  # asked for, and could not be had: to be asked for again
-        self._per = job.torrent.piece_length // BLOCK
-        self._next_at = 0.0
-        self.under_way = 0
-
-    def _url(self, now: float) -> int | None:
-        return next((i for i, until in enumerate(self._rest_until) if until <= now), None)
-
-    def ask(self, now: float) -> None:
-        """Ask for more blocks, as many as the pipeline and the rate allow."""
-        while self.under_way < PIPELINE and now >= self._next_at:
-            url = self._url(now)
-            spans = [] if url is None else self._choose()
-            if url is None or not spans:
-                return
-            for number, first, count in spans:
-                entry = self._job.torrent.files[number]
-                start = first * BLOCK
-                length = min(count * BLOCK, entry.file.length - start)
-                blocks = {(number, block) for block in range(first, first + count)}
-                self._asked |= blocks
-                self._lost -= blocks
-                self.under_way += 1
-                self._ranges.ask(
-                    Range(
-                        self._job.infohash,
-                        (number, first),
-                        self._urls[url] + quote(entry.path),
-                        start,
-                        length,
-                    )
-                )
-                if self.rate:
-                    self._next_at = max(self._next_at, now) + length / self.rate
-
-    def _choose(self) -> list[tuple[int, int, int]]:
-        """Runs of blocks to ask for: (file, first block, count), from one place in one file.
-
-        The rarest pieces first, among them a random one: two boxes behind one line then ask for different
-        pieces.
-        """
-        whole = self._handle.status(_QUERY_PIECES).pieces
-        begun = {
-            piece["piece_index"]: [int(block["state"]) for block in piece["blocks"]]
-            for piece in self._handle.get_download_queue()
-        }
-        availability = self._handle.piece_availability()
-        lacking: list[tuple[int, int, list[int]]] = []
-        for number, entry in enumerate(self._job.torrent.files):
-            if self._job.files[number].have is None:
-                continue
-            for index in range(-(-entry.file.length // self._job.torrent.piece_length)):
-                found = self._lacking(number, entry, index, whole, begun)
-                if found:
-                    lacking.append((number, index, found))
-        if not lacking:
-            return []
-
-        def rarity(place: tuple[int, int, list[int]]) -> int:
-            piece = self._job.torrent.files[place[0]].first_piece + place[1]
-            return int(availability[piece]) if piece < len(availability) else 0
-
-        least = min(map(rarity, lacking))
-        at = random.choice([i for i, place in enumerate(lacking) if rarity(place) == least])
-        number, index, _ = lacking[at]
-        blocks: list[int] = []
-        for step, place in enumerate(lacking[at:]):
-            if place[:2] != (number, index + step) or rarity(place) != least:
-                break
-            blocks += place[2]
-            if len(blocks) * BLOCK >= MOST:
-                break
-        return [(number, first, count) for first, count in _runs(blocks)]
-
-    def _lacking(
-        self, number: int, entry: TorrentFile, index: int, whole: list[bool], begun: dict[int, list[int]]
-    ) -> list[int]:
-        piece = entry.first_piece + index
-        states = begun.get(piece)
-        # States: 0 none, 1 requested, 2 being written, 3 here. What a peer was asked for is left to it.
-        if (
-            whole[piece]
-            or piece in self._handed
-            or (states is not None and any(state in (1, 2) for state in states))
-        ):
-            return []
-        first = index * self._per
-        blocks = range(first, min(first + self._per, block_count(entry.file.length)))
-        return [
-            block
-            for block in blocks
-            if (number, block) not in self._asked and (states is None or states[block - first] == 0)
-        ]
-
-    def take(self, wanted: Range, data: bytes | None, now: float) -> None:
-        """An answer: whole pieces go to libtorrent. After a failure its address rests."""
-        number, first = wanted.key
-        if wanted.key not in self._asked:
-            return  # of a job of the same package that has ended
-        self.under_way -= 1
-        entry = self._job.torrent.files[number]
-        count = block_count(wanted.length)
-        if data is None:
-            blocks = {(number, block) for block in range(first, first + count)}
-            self._asked -= blocks
-            self._lost |= blocks
-            for index, url in enumerate(self._urls):
-                if wanted.url.startswith(url):
-                    self._rest_until[index] = now + _REST
-            return
-        for block in range(first, first + count):
-            at = (block - first) * BLOCK
-            self._came[number, block] = data[at : at + block_length(entry.file.length, block)]
-        for index in range(first // self._per, (first + count - 1) // self._per + 1):
-            self._hand_over(number, entry, index)
-
-    def _hand_over(self, number: int, entry: TorrentFile, index: int) -> None:
-        start = index * self._per
-        blocks = range(start, min(start + self._per, block_count(entry.file.length)))
-        places = {(number, block) for block in blocks}
-        if places & self._lost or places & self._asked - self._came.keys():
-            return
-        piece = bytearray()
-        with open(self._job.files[number].path, "rb", buffering=0) as stream:
-            for block in blocks:
-                data = self._came.pop((number, block), None)
-                if data is None:  # it was here before
-                    length = block_length(entry.file.length, block)
-                    data = os.pread(stream.fileno(), length, block * BLOCK).ljust(length, b"\0")
-                piece += data
-        self._asked.difference_update((number, block) for block in blocks)
-        if not self._handle.have_piece(entry.first_piece + index):
-            self._handed.add(entry.first_piece + index)
-            self._handle.add_piece(entry.first_piece + index, bytes(piece), 0)
-
-    def bad(self, piece: int) -> None:
-        """libtorrent found a piece wrong: it may be asked for again."""
-        self._handed.discard(piece)
-
-
+_log = logging.getLogger(__name__)
+#: Seconds without a byte from neighbours who have what lacks, after which it is asked for from afar.
+NEAR_PATIENCE = 8.0
+#: Pieces of slow neighbours that are stepped in for at once.
+_STEP_IN = 2
 _QUERY_PIECES = 1 << 3  # torrent_handle::query_pieces
 
 
-def _runs(blocks: list[int]) -> list[tuple[int, int]]:
-    """(first, count) of each run of neighbouring blocks."""
-    found: list[tuple[int, int]] = []
-    for block in blocks:
-        if found and found[-1][0] + found[-1][1] == block:
-            found[-1] = (found[-1][0], found[-1][1] + 1)
-        else:
-            found.append((block, 1))
-    return found
+@dataclass(frozen=True)
+class Peer:
+    """A neighbour of this job: its address, which pieces it has, and whether it fetches as we do."""
+
+    name: str
+    has: Sequence[bool]
+    shares: bool
+
+
+class Feed:
+    """The blocks of one job. Called from one thread, but for `_Sink`."""
+
+    def __init__(self, job: Job, handle: Any) -> None:
+        self._job, self._handle = job, handle
+        torrent = job.torrent
+        self._per = torrent.piece_length // BLOCK
+        self._flags = [
+            None if file.have is None or not file.wanted else bytearray(file.have) for file in job.files
+        ]
+        self._lock = threading.Lock()
+        self._ended = False
+        self.error = ""
+        self._asked: set[tuple[int, int]] = set()  # (file, block)
+        self._ever: set[int] = set()  # pieces that were asked for from here
+        self._handed: set[int] = set()  # pieces that libtorrent is looking at
+        self._file_of: dict[int, int] = {}
+        self._open: set[int] = set()  # pieces that lack
+        for number, entry in enumerate(torrent.files):
+            flags = self._flags[number]
+            for index in range(-(-entry.file.length // torrent.piece_length)):
+                self._file_of[entry.first_piece + index] = number
+                if flags is not None and not all(flags[index * self._per : (index + 1) * self._per]):
+                    self._open.add(entry.first_piece + index)
+        self._turns = Turns(torrent.infohash, torrent.pieces)
+        self._order: deque[int] = deque()
+        self._near_order: deque[tuple[Held, int, int, int]] = deque()  # who, file, block, count
+        self._near_blocks: set[tuple[int, int]] = set()
+        self._lt_bytes, self._near_moved, self._idle = 0, 0.0, 0.0
+        self._loose = 0
+        self.under_way = 0
+        self.came = 0
+
+    # What comes
+
+    def put(self, number: int, block: int, data: bytes) -> bool:
+        """A block came: check it, write it. Whether it is the right one."""
+        entry, file = self._job.torrent.files[number], self._job.files[number]
+        if not block_ok(entry.file, file.leaves, block, data):
+            return False
+        with self._lock:
+            flags = self._flags[number]
+            if self._ended or flags is None or flags[block]:
+                return True
+            try:
+                descriptor = os.open(file.path, os.O_WRONLY)
+                try:
+                    os.pwrite(descriptor, data, block * BLOCK)
+                finally:
+                    os.close(descriptor)
+            except OSError as error:
+                self.error = self.error or f"{file.path.name}: {error.strerror}"
+                return True
+            flags[block] = 1
+            self._loose += len(data)
+            self.came += len(data)
+        return True
+
+    def end(self) -> None:
+        """When this returns, nothing is written any more."""
+        with self._lock:
+            self._ended = True
+
+    def fill(self, root: str, have: bytes) -> None:
+        """Blocks that someone else has verified and written."""
+        for number, entry in enumerate(self._job.torrent.files):
+            flags = self._flags[number]
+            if entry.file.root != root or flags is None:
+                continue
+            pieces = set()
+            with self._lock:
+                for block in range(len(flags)):
+                    if have[block] and not flags[block]:
+                        flags[block] = 1
+                        self._loose += block_length(entry.file.length, block)
+                        pieces.add(entry.first_piece + block // self._per)
+            for piece in pieces:
+                self._hand_over(piece)
+
+    def flags(self, whole: Sequence[bool]) -> list[bytes | None]:
+        """Which blocks of each file are here, `whole` being the pieces that libtorrent has verified."""
+        self._note_whole(whole)
+        return [None if flags is None else bytes(flags) for flags in self._flags]
+
+    @property
+    def loose(self) -> int:
+        """Bytes that are here and that libtorrent does not know of yet."""
+        return self._loose
+
+    # What lacks
+
+    def look(self, now: float, me: str, peers: Collection[Peer], held: Sequence[Held], wave: float) -> None:
+        """Learn what has come and who is near, and divide what lacks. `peers` are neighbours by BitTorrent,
+        `held` by HTTP. `wave`: seconds that a request takes."""
+        status = self._handle.status(_QUERY_PIECES)
+        self._note_whole(status.pieces)
+        self._order.clear()
+        self._near_order.clear()
+        if not self._open:
+            return
+        patience = max(SILENT_SECONDS, 3 * wave)
+        near = {piece for peer in peers for piece in self._open if peer.has[piece]}
+        if not near or status.total_payload_download != self._lt_bytes:
+            self._lt_bytes, self._near_moved = status.total_payload_download, now
+        stuck = now - self._near_moved > NEAR_PATIENCE
+        if stuck:
+            near = set()  # they have it and do not give it
+        begun = self._begun()
+        free = {piece for piece in self._open - near if self._free(piece, begun, stuck)}
+        self._plan_near(free, held)
+        others = {peer.name: peer.has for peer in peers if peer.shares and peer.name != me}
+        for one in held:
+            if one.fetches and one.name != me:
+                others.setdefault(one.name, self._pieces_of(one))
+        own = self._turns.look(now, me, self._open, self._ever, others, patience)
+        own = [piece for piece in own if piece in free]
+        if own or self.under_way:
+            self._idle = now
+        elif now - self._idle > patience:
+            own = [piece for piece in self._turns.spare(me, self._open) if piece in free][:_STEP_IN]
+        self._order.extend(own)
+
+    def _pieces_of(self, held: Held) -> list[bool]:
+        has = [False] * self._job.torrent.pieces
+        for piece in self._open:
+            blocks = self._blocks(piece)
+            has[piece] = all(held.files[self._file_of[piece]][blocks.start : blocks.stop])
+        return has
+
+    def _plan_near(self, free: Collection[int], held: Sequence[Held]) -> None:
+        """What to ask neighbours for by HTTP: runs of blocks, each of one who has them."""
+        self._near_blocks = set()
+        run: tuple[Held, int, int, int] | None = None
+        for piece in sorted(free) if held else ():
+            number = self._file_of[piece]
+            flags = self._flags[number]
+            assert flags is not None
+            having = [one for one in held if number < len(one.files)]
+            for block in self._blocks(piece):
+                if flags[block]:
+                    continue
+                who = next(
+                    (one for one in having[piece % len(having) :] + having if one.files[number][block]), None
+                )
+                if who is None:
+                    continue
+                self._near_blocks.add((number, block))
+                if (number, block) in self._asked:
+                    continue
+                next_one = run is not None and run[:2] == (who, number) and run[2] + run[3] == block
+                if run is not None and next_one and run[3] * BLOCK < MOST_BYTES:
+                    run = (who, number, run[2], run[3] + 1)
+                    continue
+                if run is not None:
+                    self._near_order.append(run)
+                run = (who, number, block, 1)
+        if run is not None:
+            self._near_order.append(run)
+
+    def _begun(self) -> dict[int, list[int]]:
+        return {
+            piece["piece_index"]: [int(block["state"]) for block in piece["blocks"]]
+            for piece in self._handle.get_download_queue()
+        }
+
+    def _free(self, piece: int, begun: Mapping[int, list[int]], stuck: bool) -> bool:
+        """Whether a piece may be asked for by HTTP: none of its blocks is on its way from a peer.
+
+        States: 0 none, 1 requested, 2 being written, 3 here. A block that a peer has brought need not be on
+        the disk yet: one that is counts.
+        """
+        states = begun.get(piece, ())
+        if 2 in states or (1 in states and not stuck):
+            return False
+        if 3 in states:
+            number = self._file_of[piece]
+            for block in self._blocks(piece):
+                self._check(number, block)
+            self._hand_over(piece)
+        return piece not in self._handed
+
+    def _blocks(self, piece: int) -> range:
+        entry = self._job.torrent.files[self._file_of[piece]]
+        first = (piece - entry.first_piece) * self._per
+        return range(first, min(first + self._per, block_count(entry.file.length)))
+
+    def _check(self, number: int, block: int) -> None:
+        """Set a block's flag by what the disk says."""
+        entry, file, flags = self._job.torrent.files[number], self._job.files[number], self._flags[number]
+        assert flags is not None
+        try:
+            with open(file.path, "rb", buffering=0) as stream:
+                data = os.pread(stream.fileno(), block_length(entry.file.length, block), block * BLOCK)
+        except OSError as error:
+            self.error = self.error or f"{file.path.name}: {error.strerror}"
+            return
+        flags[block] = int(block_ok(entry.file, file.leaves, block, data))
+
+    def _note_whole(self, whole: Sequence[bool]) -> None:
+        for piece in [piece for piece in self._open if whole[piece]]:
+            self._close(piece)
+
+    def _close(self, piece: int) -> None:
+        self._open.discard(piece)
+        flags = self._flags[self._file_of[piece]]
+        assert flags is not None
+        blocks = self._blocks(piece)
+        with self._lock:
+            flags[blocks.start : blocks.stop] = b"\1" * len(blocks)
+            if piece in self._handed:
+                entry = self._job.torrent.files[self._file_of[piece]]
+                self._loose -= sum(block_length(entry.file.length, block) for block in blocks)
+                self._loose = max(0, self._loose)
+        self._handed.discard(piece)
+
+    # What is asked
+
+    def next(self, most: int, source: str, base: str) -> Range | None:
+        """The next request, of at most `most` bytes; None when there is nothing to ask for now. `base`: the
+        package's folder at the source, with a closing slash."""
+        while self._order:
+            piece = self._order[0]
+            number, lacking = self._file_of[piece], self._lacking(piece)
+            if not lacking:
+                self._order.popleft()
+                continue
+            first = end = lacking[0]
+            while lacking and lacking[0] == end and (end - first) * BLOCK < most:
+                self._ever.add(piece)
+                for block in lacking:
+                    if block != end or (end - first) * BLOCK >= most:
+                        break
+                    end += 1
+                # On into the next piece: a request costs some 900 bytes beside its blocks.
+                if end != self._blocks(piece).stop or len(self._order) < 2 or self._order[1] != piece + 1:
+                    break
+                if self._file_of[piece + 1] != number:
+                    break
+                self._order.popleft()
+                piece += 1
+                lacking = self._lacking(piece)
+            entry = self._job.torrent.files[number]
+            return self._range(number, first, end - first, source, base + quote(entry.path))
+        return None
+
+    def _lacking(self, piece: int) -> list[int]:
+        """A piece's blocks that are neither here nor asked for."""
+        number = self._file_of[piece]
+        flags = self._flags[number]
+        assert flags is not None
+        if piece in self._handed:
+            return []
+        return [
+            block for block in self._blocks(piece) if not flags[block] and (number, block) not in self._asked
+        ]
+
+    def next_near(self, lan: Lan) -> Range | None:
+        """The next request to a neighbour who may be asked for more."""
+        for _ in range(len(self._near_order)):
+            held, number, first, count = self._near_order.popleft()
+            if not lan.room(held.url):
+                self._near_order.append((held, number, first, count))
+                continue
+            root = self._job.torrent.files[number].file.root
+            return self._range(number, first, count, held.url, f"{held.url}/blocks/{root}")
+        return None
+
+    def _range(self, number: int, first: int, count: int, source: str, url: str) -> Range:
+        self._asked.update((number, block) for block in range(first, first + count))
+        self.under_way += 1
+        length = min(count * BLOCK, self._job.torrent.files[number].file.length - first * BLOCK)
+        return Range(self._job.infohash, number, first, length, source, url, _Sink(self, number))
+
+    def take(self, answer: Answer) -> None:
+        """A request of `next` ended: its piece may be whole."""
+        wanted = answer.wanted
+        blocks = range(wanted.block, wanted.block + block_count(wanted.length))
+        self.under_way -= 1
+        self._asked.difference_update((wanted.file, block) for block in blocks)
+        entry = self._job.torrent.files[wanted.file]
+        for index in range(blocks.start // self._per, (blocks.stop - 1) // self._per + 1):
+            piece = entry.first_piece + index
+            self._hand_over(piece)
+            if answer.error and piece in self._ever and piece in self._open and piece not in self._order:
+                self._order.appendleft(piece)
+
+    def mine(self, wanted: Range) -> bool:
+        """Whether a request is of this feed, and not of an ended job of the same package."""
+        return isinstance(wanted.sink, _Sink) and wanted.sink.feed is self
+
+    def _hand_over(self, piece: int) -> None:
+        number, blocks = self._file_of[piece], self._blocks(piece)
+        flags = self._flags[number]
+        whole = flags is not None and all(flags[blocks.start : blocks.stop])
+        if not whole or piece in self._handed or piece not in self._open:
+            return
+        entry, file = self._job.torrent.files[number], self._job.files[number]
+        size = min(len(blocks) * BLOCK, entry.file.length - blocks.start * BLOCK)
+        try:
+            with open(file.path, "rb", buffering=0) as stream:
+                data = os.pread(stream.fileno(), size, blocks.start * BLOCK)
+        except OSError as error:
+            self.error = self.error or f"{file.path.name}: {error.strerror}"
+            return
+        if not self._handle.have_piece(piece):
+            self._handed.add(piece)
+            self._handle.add_piece(piece, data, 0)
+
+    def bad(self, piece: int) -> None:
+        """libtorrent found a piece wrong: the disk says which of its blocks are right."""
+        self._handed.discard(piece)
+        if piece in self._open:
+            for block in self._blocks(piece):
+                self._check(self._file_of[piece], block)
+
+    @property
+    def silent(self) -> set[str]:
+        """Neighbours that are stepped in for."""
+        return self._turns.silent
+
+
+class _Sink:
+    """Hands one file's blocks to its feed."""
+
+    def __init__(self, feed: Feed, number: int) -> None:
+        self.feed, self._number = feed, number
+
+    def __call__(self, block: int, data: bytes) -> bool:
+        return self.feed.put(self._number, block, data)
