@@ -1,243 +1,450 @@
-"""Finding lessons by any part of their words: SQLite FTS5 over single characters and pairs (findings.md
-"Chinese search"). search.db is built from state.db and may be deleted at any time.
+"""Finding lessons by any part of their words or by pinyin (decision 0021; search_words.py cuts them).
 
-Text is normalised (NFKC, case folded, everything but letters, digits and marks is a gap). A query's words
-are ANDed; each must stand somewhere in the lesson's text. The index gives candidates in display order, the
-stored text decides.
+A set of lessons is an int with a bit for each lesson in teaching order, so that words are ANDed, grades
+counted and the best put first in microseconds, however many lessons match. search.db is made by
+search_build.py in a program of its own; this module reads it, and starts that program when state.db has
+changed.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import re
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.web import search_build
+from appliance.web.search_build import PART, SCHEMA, unpack
+from appliance.web.search_words import RUN, known_words, letters, long_runs, normalise, spellings, variants
 from appliance.web.words import grade_order
-from content_sync.adapters.files import storage_errors, sync_folder
-from content_sync.adapters.sqlite import StateReader
-from content_sync.errors import LessonBoxError, StorageError
-from content_sync.formats.lesson import KINDS, Lesson
-from content_sync.ports import CollectionRow, LessonRow
+from content_sync.adapters.files import storage_errors
+from content_sync.adapters.sqlite import StateReader, read_only
+from content_sync.errors import DiskFullError, LessonBoxError, StorageError
+from content_sync.formats.lesson import KINDS
 
 log = logging.getLogger(__name__)
-SCHEMA = 1
 MAX_QUERY = 64
 _MAX_WORDS = 8
-_RUNS = re.compile(r"[a-z0-9]+|[^a-z0-9\s]+")
-#: A search.db is built again at most so that building takes a tenth of the time.
+_MAX_PREFIXED = 400
+_SET = re.compile(rb"[^\0]")
+#: So many candidates at most are compared letter by letter; with more, the runs of three decide.
+_VERIFIED, _HEARD = 400, 150
+#: search.db is built again at most so that building takes a tenth of the time.
 _REST = 9
 _POLL = 2.0
-
-
-def normalise(text: str) -> str:
-    """Text as it is compared: words of letters, digits and marks with single spaces between."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in folded).split())
-
-
-def _code(text: str) -> str:
-    """Characters as ASCII, so that no tokenizer's idea of Unicode matters."""
-    return "".join(f"h{ord(c):x}" for c in text)
-
-
-def index_tokens(text: str) -> set[str]:
-    """What a normalised text is found by: every character and pair of it, every tail of a Latin or digit
-    run.
-    """
-    tokens: set[str] = set()
-    for run in _RUNS.findall(text):
-        if run[0].isascii():
-            tokens.update("l" + run[i:] for i in range(len(run)))
-        else:
-            tokens.update(_code(c) for c in run)
-            tokens.update(_code(a + b) for a, b in itertools.pairwise(run))
-    return tokens
-
-
-def query_tokens(words: Iterable[str], prefix: str = "") -> list[str]:
-    """FTS5 terms that every match must hold."""
-    terms: list[str] = []
-    for run in itertools.chain.from_iterable(_RUNS.findall(word) for word in words):
-        if run[0].isascii():
-            terms.append(f"{prefix}l{run}*")
-        elif len(run) == 1:
-            terms.append(prefix + _code(run))
-        else:
-            terms.extend(prefix + _code(a + b) for a, b in itertools.pairwise(run))
-    return list(dict.fromkeys(terms))
-
-
-def lesson_text(collection: CollectionRow, row: LessonRow, lesson: Lesson | None) -> tuple[str, str]:
-    """Normalised title, and normalised text of all that a lesson is found by (one field a line)."""
-    fields = [
-        row.title,
-        row.unit,
-        collection.stage,
-        collection.subject,
-        collection.grade + collection.volume,
-        collection.edition,
-        *(word for kind in row.kinds if kind in KINDS for word in (KINDS[kind][0], *KINDS[kind][2])),
-        *(resource.title for resource in (lesson.resources if lesson else ())),
-    ]
-    return normalise(row.title), "\n".join(dict.fromkeys(filter(None, map(normalise, fields))))
-
-
-def build(path: Path, rows: Iterable[tuple[str, str, str, str, str]], generation: int) -> None:
-    """Write search.db anew and put it in place in one step. `rows`: lesson id, grade, kinds
-    (space-separated), title and text (normalised), in display order. Raises StorageError, DiskFullError.
-    """
-    fresh = path.with_name(path.name + ".new")
-    with storage_errors(path.name):
-        fresh.unlink(missing_ok=True)
-        try:
-            connection = sqlite3.connect(fresh, isolation_level=None)
-            try:
-                connection.executescript(
-                    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                    "CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, grade TEXT, kinds TEXT,"
-                    " title TEXT, text TEXT);"
-                    "CREATE VIRTUAL TABLE word USING fts5 (tokens, content='', detail=none, columnsize=0,"
-                    " tokenize='ascii');"
-                    f"CREATE TABLE meta (generation INTEGER); PRAGMA user_version = {SCHEMA}; BEGIN;"
-                )
-                connection.execute("INSERT INTO meta VALUES (?)", (generation,))
-                for number, (identity, grade, kinds, title, text) in enumerate(rows, 1):
-                    connection.execute(
-                        "INSERT INTO lesson VALUES (?, ?, ?, ?, ?, ?)",
-                        (number, identity, grade, kinds, title, text),
-                    )
-                    tokens = index_tokens(text) | {"t" + token for token in index_tokens(title)}
-                    connection.execute(
-                        "INSERT INTO word (rowid, tokens) VALUES (?, ?)", (number, " ".join(tokens))
-                    )
-                connection.execute("COMMIT")
-            finally:
-                connection.close()
-            descriptor = os.open(fresh, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(fresh, path)
-            sync_folder(path.parent)
-        except sqlite3.Error as error:
-            fresh.unlink(missing_ok=True)
-            raise StorageError(f"{path.name}: {error}") from error
+_PATIENCE = 1800.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """Lessons found: ids in display order (`limit` of them from `offset`), and how many lie under each grade
-    and kind.
+    """Lessons found: ids in order (`limit` of them from `offset`), how many in all, and how many lie under
+    each grade and kind. `sound`: by pinyin alone. `alone`: when nothing was found, each word of several and
+    how many lessons it finds by itself. `toned`: syllables of short titles among `ids`.
     """
 
     ids: tuple[str, ...]
     total: int
     grades: dict[str, int]
     kinds: dict[str, int]
+    sound: bool = False
+    alone: tuple[tuple[str, int], ...] = ()
+    toned: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Lessons with a word in the title, anywhere, and as the whole title."""
+
+    title: int
+    all: int
+    whole: int = 0
+
+    def __or__(self, other: _Sets) -> _Sets:
+        return _Sets(self.title | other.title, self.all | other.all, self.whole | other.whole)
+
+    def __and__(self, other: _Sets) -> _Sets:
+        return _Sets(self.title & other.title, self.all & other.all, self.whole & other.whole)
+
+
+def _bits(numbers: Iterable[int], size: int) -> int:
+    held = bytearray(size // 8 + 1)
+    for number in numbers:
+        held[number >> 3] |= 1 << (number & 7)
+    return int.from_bytes(held, "little")
+
+
+def _numbers(bits: int) -> Iterator[int]:
+    """The numbers of the bits that are set, rising."""
+    held = bits.to_bytes(bits.bit_length() // 8 + 1, "little")
+    for match in _SET.finditer(held):
+        byte, first = held[match.start()], match.start() * 8
+        while byte:
+            low = byte & -byte
+            yield first + low.bit_length() - 1
+            byte ^= low
+
+
+def _reading(sound: str, rest: str = "") -> str:
+    """A pattern for one character with a reading `sound`, as search_build writes them."""
+    return f" (?:[^ \n|]*\\|)*{sound}{rest}(?![a-z0-9])[^ \n]*"
+
+
+class _Library:
+    """One search.db, read by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
+        )
+        try:
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
+                raise sqlite3.DatabaseError("another schema")
+            self.generation, self.lessons, said, known = self._connection.execute(
+                "SELECT generation, lessons, syllables, vocabulary FROM meta"
+            ).fetchone()
+            self._syllables, self._vocabulary = frozenset(said.split()), tuple(known.split())
+            self.masks = {
+                name: int.from_bytes(bits, "little")
+                for name, bits in self._connection.execute("SELECT name, bits FROM mask")
+            }
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Let it go."""
+        self._connection.close()
+
+    def check(self) -> bool:
+        """Whether its pages are as SQLite wrote them; reads all of it."""
+        return bool(self._connection.execute("PRAGMA quick_check").fetchone()[0] == "ok")
+
+    def lesson(self, number: int) -> tuple[str, str]:
+        """A lesson's id, and its title's syllables."""
+        found = self._connection.execute("SELECT id, toned FROM lesson WHERE number = ?", (number,))
+        identity, toned = found.fetchone()
+        return identity, toned
+
+    def _token(self, token: str, more: bool = False) -> int:
+        """Lessons with a token; `more`: with any token that begins so."""
+        where, values = (
+            ("token = ?", [token]) if not more else ("token >= ? AND token < ?", [token, token + "{"])
+        )
+        found = 0
+        for part, packed in self._connection.execute(
+            f"SELECT part, numbers FROM token WHERE {where} LIMIT {_MAX_PREFIXED}", values
+        ):
+            found |= unpack(packed) << (part * PART)
+        return found
+
+    def _both(self, tokens: Sequence[str], more: bool = False) -> _Sets:
+        """Lessons with all tokens, in the title and anywhere; `more`: the last is only begun."""
+        title, everywhere = -1, -1
+        for number, token in enumerate(tokens, 1):
+            begun = more and number == len(tokens)
+            here = self._token("^" + token, begun)
+            title &= here
+            everywhere &= here | self._token(token, begun)
+        return _Sets(title, everywhere)
+
+    def text(self, word: str) -> _Sets:
+        """Lessons with a squeezed word in their texts."""
+        found = _Sets(0, 0)
+        for way in variants(word):
+            here = self._both(long_runs(way))
+            if (
+                len(way) > RUN
+                and not any(way in known for known in self._vocabulary)
+                and 0 < here.all.bit_count() <= _VERIFIED
+            ):
+                here = self._verified(way, here.all)
+            found |= _Sets(here.title, here.all, self._token("=" + way))
+        return found
+
+    def _verified(self, word: str, candidates: int) -> _Sets:
+        title, everywhere = [], []
+        for number, in_title in self._connection.execute(
+            "SELECT number, instr(title, ?1) FROM lesson WHERE number IN (SELECT value FROM json_each(?2))"
+            " AND instr(text, ?1)",
+            (word, json.dumps(list(_numbers(candidates)))),
+        ):
+            everywhere.append(number)
+            if in_title:
+                title.append(number)
+        return _Sets(_bits(title, self.lessons), _bits(everywhere, self.lessons))
+
+    def initials(self, typed: str) -> _Sets:
+        """Lessons with a run of characters that sound so, by the first letter of each."""
+        here = self._both([":" + run for run in long_runs(typed)])
+        if len(typed) > RUN:
+            here = self._heard(here, "".join(_reading(letter, "[a-z]*") for letter in typed))
+        return _Sets(here.title, here.all, self._token("=:" + typed))
+
+    def syllables(self, typed: str, more: bool = False) -> _Sets:
+        """Lessons with a run of characters that are spelled so; `more`: the last syllable is only begun."""
+        full, part = spellings(typed, self._syllables)
+        found = _Sets(0, 0)
+        for way in part + full if more else full:
+            if len(way) == 1:
+                found |= self._both(["!" + way[0]], more)
+                continue
+            here = self._both([f"&{a}'{b}" for a, b in itertools.pairwise(way)], more)
+            if len(way) > 2:
+                last = _reading(way[-1], "[a-z]*" if more else "")
+                here = self._heard(here, "".join(_reading(syllable) for syllable in way[:-1]) + last)
+            found |= here
+        return _Sets(found.title, found.all, self._token("=!" + typed))
+
+    def _sounds(self, typed: str, more: bool) -> _Sets:
+        """Lessons that sound so; with an unfinished last syllable if there is none and `more`."""
+        found = self.syllables(typed) | self.initials(typed)
+        return self.syllables(typed, True) if more and not found.all else found
+
+    def _heard(self, here: _Sets, pattern: str) -> _Sets:
+        """Those of few lessons whose readings match."""
+        if not 0 < here.all.bit_count() <= _HEARD:
+            return here
+        sounds = re.compile(pattern)
+        heard = _bits(
+            (
+                number
+                for number, sound in self._connection.execute(
+                    "SELECT number, sound FROM lesson WHERE number IN (SELECT value FROM json_each(?))",
+                    (json.dumps(list(_numbers(here.all))),),
+                )
+                if sounds.search(sound)
+            ),
+            self.lessons,
+        )
+        return _Sets(here.title & heard, here.all & heard)
+
+    def word(self, word: str) -> tuple[_Sets, bool]:
+        """Lessons with a word in any way, and whether it is by its sound alone."""
+        found = self.text(word)
+        typed = letters(word)
+        if not typed:
+            return found, False
+        heard = self._sounds(typed, not found.all)
+        return found | heard, not found.all and bool(heard.all)
+
+    def words(self, words: Sequence[str]) -> tuple[_Sets, int, list[tuple[str, int]], bool]:
+        """Lessons with all words, those with some word in the title, how many each word has, and whether one
+        is found by its sound alone.
+
+        Syllables (or single letters) side by side are one word when they are found so: jing ye si.
+        """
+        found, title, alone, sound, at = _Sets(-1, -1, -1), 0, [], False, 0
+        typed = [letters(word) for word in words]
+        while at < len(words):
+            end = at
+            while (
+                end < len(words)
+                and typed[end]
+                and (len(typed[end]) == 1 or spellings(typed[end], self._syllables)[0])
+            ):
+                end += 1
+            here, by_sound = _Sets(0, 0), False
+            if end - at > 1:
+                joined = "".join(typed[at:end])
+                here = self._sounds(joined, True)
+                if here.all:
+                    by_sound = True
+                    plain = _Sets(-1, -1)
+                    for word in words[at:end]:
+                        plain &= self.text(word)
+                    here |= plain
+            if not here.all:
+                end = at + 1
+                here, by_sound = self.word(words[at])
+            alone.append((" ".join(words[at:end]), here.all.bit_count()))
+            title |= here.title
+            found, sound = found & here, sound or by_sound
+            at = end
+        return found, title & found.all, alone, sound
+
+    def whole_sound(self, typed: str) -> int:
+        """Lessons whose whole title sounds so, as initials or as syllables."""
+        return self._token("=:" + typed) | self._token("=!" + typed) if typed else 0
+
+    def cut(self, words: Sequence[str]) -> list[str]:
+        """The words, cut where words of the library stand in them."""
+        return [piece for word in words for piece in known_words(word, self._vocabulary)]
 
 
 class Index:
-    """Reads search.db, from any number of threads."""
+    """Reads search.db, from any number of threads. `path` may be changed to where another one lies."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._local = threading.local()
+        #: The file that proved damaged while it was read.
+        self.damaged: tuple[int, int, int] | None = None
 
-    def _connection(self) -> sqlite3.Connection:
-        with storage_errors(self._path.name):
-            found = os.stat(self._path)
-        identity = (found.st_dev, found.st_ino, found.st_mtime_ns)
+    def _identity(self) -> tuple[int, int, int]:
+        with storage_errors(self.path.name):
+            found = os.stat(self.path)
+        return found.st_dev, found.st_ino, found.st_mtime_ns
+
+    def _library(self) -> _Library:
+        identity = self._identity()
         if getattr(self._local, "identity", None) != identity:
-            if getattr(self._local, "connection", None) is not None:
-                self._local.connection.close()
-            self._local.connection = sqlite3.connect(
-                f"file:{self._path.as_posix()}?mode=ro&immutable=1", uri=True, isolation_level=None
-            )
+            self.close()
+            self._local.library = _Library(self.path)
             self._local.identity = identity
-        connection = self._local.connection
-        assert isinstance(connection, sqlite3.Connection)
-        return connection
+        library = self._local.library
+        assert isinstance(library, _Library)
+        return library
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        if getattr(self._local, "library", None) is not None:
+            self._local.library.close()
+        self._local.library = self._local.identity = None
 
     def generation(self) -> int | None:
-        """The generation of state.db that it was built from; None when there is none that this program
-        reads.
-        """
+        """The generation of state.db that it was built from; None when there is none that can be used."""
         try:
-            connection = self._connection()
-            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
-                return None
-            return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
-        except (LessonBoxError, sqlite3.Error, TypeError):
+            generation = int(self._library().generation)
+            return None if self.damaged == self._identity() else generation
+        except (LessonBoxError, sqlite3.Error, TypeError, ValueError):
             return None
 
-    def find(self, query: str, grade: str = "", kind: str = "", offset: int = 0, limit: int = 20) -> Found:
-        """Lessons whose text holds every word of `query`: title matches first, then display order. An empty
-        query finds nothing. Raises StorageError when there is no index.
+    def check(self) -> None:
+        """Read all of the file, and know it as damaged if it is. Raises StorageError when it is not there."""
+        identity = self._identity()
+        try:
+            whole = self._library().check()
+        except (sqlite3.Error, TypeError, ValueError):
+            whole = False
+        self.damaged = None if whole else identity
+
+    def find(
+        self,
+        query: str,
+        grade: str = "",
+        kind: str = "",
+        offset: int = 0,
+        limit: int = 20,
+        room: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    ) -> Found:
+        """Lessons that every word of `query` finds: whole titles first, then those with all words in the
+        title, then those with some, then the rest; among equals those of the `room` (its grades, its
+        subjects) first, then what is here, then teaching order. An empty query finds nothing.
+
+        Raises StorageError when there is no index, or it is damaged.
         """
         words = normalise(query[:MAX_QUERY]).split()[:_MAX_WORDS]
-        ids: list[str] = []
-        grades: dict[str, int] = {}
-        kinds: dict[str, int] = {}
-        total = 0
-        for identity, its_grade, its_kinds in self._matches(words) if words else ():
-            of_kind, of_grade = not kind or kind in its_kinds, not grade or grade == its_grade
-            if of_kind:
-                grades[its_grade] = grades.get(its_grade, 0) + 1
-            if of_grade:
-                for name in its_kinds:
-                    kinds[name] = kinds.get(name, 0) + 1
-            if of_kind and of_grade:
-                total += 1
-                if offset < total <= offset + limit:
-                    ids.append(identity)
-        grades = {name: grades[name] for name in sorted(grades, key=grade_order)}
-        return Found(tuple(ids), total, grades, {name: kinds[name] for name in KINDS if name in kinds})
-
-    def _matches(self, words: list[str]) -> Iterator[tuple[str, str, list[str]]]:
-        seen: set[int] = set()
+        if not words:
+            return Found((), 0, {}, {})
         try:
-            for prefix, field in (("t", 4), ("", 5)):
-                terms = " AND ".join(
-                    f'"{t[:-1]}"*' if t[-1] == "*" else t for t in query_tokens(words, prefix)
-                )
-                for row in self._connection().execute(
-                    "SELECT lesson.* FROM word JOIN lesson ON number = word.rowid WHERE word MATCH ?"
-                    " ORDER BY word.rowid",
-                    (terms,),
-                ):
-                    if row[0] not in seen and all(word in row[field] for word in words):
-                        seen.add(row[0])
-                        yield row[1], row[2], row[3].split()
-        except sqlite3.Error as error:
-            raise StorageError(f"{self._path.name}: {error}") from error
+            return self._find(self._library(), words, (grade, kind), (offset, limit), room)
+        except (sqlite3.Error, TypeError, ValueError, IndexError) as error:
+            try:
+                self.damaged = self._identity()
+            except LessonBoxError:
+                pass
+            raise StorageError(f"{self.path.name}: {error}") from error
+
+    def _find(
+        self,
+        library: _Library,
+        words: list[str],
+        only: tuple[str, str],
+        part: tuple[int, int],
+        room: tuple[Sequence[str], Sequence[str]],
+    ) -> Found:
+        found, some, alone, sound = library.words(words)
+        if not found.all and (pieces := library.cut(words)) != words:
+            found, some, alone, sound = library.words(pieces[: 2 * _MAX_WORDS])
+        if len(words) > 1:  # “Unit 4”, 心中的“110”: the whole title may have gaps
+            whole = library.text("".join(words)).whole | library.whole_sound("".join(map(letters, words)))
+            found = _Sets(found.title, found.all, whole & found.all)
+        masks = library.masks
+        grade, kind = only
+        of_grade = masks.get(f"grade {grade}", 0) if grade else -1
+        of_kind = masks.get(f"kind {kind}", 0) if kind else -1
+        grades = _counts(masks, "grade ", found.all & of_kind)
+        kinds = _counts(masks, "kind ", found.all & of_grade)
+        chosen = found.all & of_grade & of_kind
+        numbers = _ordered(chosen, (found.whole, found.title, some, -1), masks, room, *part)
+        shown = [library.lesson(number) for number in numbers]
+        return Found(
+            tuple(identity for identity, _ in shown),
+            chosen.bit_count(),
+            {name: grades[name] for name in sorted(grades, key=grade_order)},
+            {name: kinds[name] for name in KINDS if name in kinds},
+            sound and bool(found.all),
+            tuple(alone) if not found.all and len(alone) > 1 else (),
+            {identity: toned for identity, toned in shown if toned},
+        )
 
 
-def library_rows(reader: StateReader) -> Iterator[tuple[str, str, str, str, str]]:
-    """What `build` wants of every lesson in state.db: what is here first, then in the release's order."""
-    collections = {collection.id: collection for collection in reader.collections()}
-    for present in (True, False):
-        for row in reader.lessons():
-            if (row.present is not None) == present and row.collection in collections:
-                collection = collections[row.collection]
-                title, text = lesson_text(collection, row, reader.present_lesson(row.id) if present else None)
-                yield row.id, collection.grade, " ".join(row.kinds), title, text
+def _counts(masks: dict[str, int], prefix: str, found: int) -> dict[str, int]:
+    counts = {
+        name.removeprefix(prefix): (bits & found).bit_count()
+        for name, bits in masks.items()
+        if name.startswith(prefix)
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _ordered(
+    chosen: int,
+    tiers: Sequence[int],
+    masks: dict[str, int],
+    room: tuple[Sequence[str], Sequence[str]],
+    offset: int,
+    limit: int,
+) -> list[int]:
+    """The numbers from `offset`, at most `limit`, best first (see Index.find)."""
+    of_grade = of_subject = 0
+    for grade in room[0]:
+        of_grade |= masks.get(f"grade {grade}", 0)
+    for subject in room[1]:
+        of_subject |= masks.get(f"subject {subject}", 0)
+    numbers: list[int] = []
+    left, skip = chosen, offset
+    for best in tiers:
+        for near in (of_grade & of_subject, of_grade, of_subject, -1):
+            for here in (masks.get("here", 0), -1):
+                tier = left & best & near & here
+                left &= ~tier
+                count = tier.bit_count()
+                if skip >= count:
+                    skip -= count
+                    continue
+                for number in _numbers(tier):
+                    if skip:
+                        skip -= 1
+                    elif len(numbers) < limit:
+                        numbers.append(number)
+                    else:
+                        return numbers
+    return numbers
 
 
 class Indexer:
-    """Keeps search.db in step with state.db, in a thread of its own."""
+    """Keeps search.db in step with state.db: a thread that looks, and starts programs_search.py.
 
-    def __init__(self, path: Path, reader: StateReader) -> None:
-        self._path, self._reader, self._index = path, reader, Index(path)
+    Where the data folder can't be written to, the index lies in the system's folder for such while this
+    program runs, and `index` is told.
+    """
+
+    def __init__(self, path: Path, reader: StateReader, index: Index | None = None) -> None:
+        self._path, self._reader, self._index = path, reader, index or Index(path)
         self._stop = threading.Event()
+        self._child: subprocess.Popen[str] | None = None
+        self._spare: tempfile.TemporaryDirectory[str] | None = None
         self._thread = threading.Thread(target=self._run, name="search-index", daemon=True)
 
     def start(self) -> None:
@@ -249,21 +456,62 @@ class Indexer:
         self._stop.set()
         self._thread.join(10)
 
-    def step(self) -> bool:
-        """Build when state.db has changed; whether it was built. Raises LessonBoxError."""
+    def step(self, apart: bool = False) -> bool:
+        """Build when state.db has changed, or search.db is damaged; whether it was built. `apart`: in a
+        program of its own. Raises LessonBoxError.
+        """
         generation = self._reader.generation()
         if self._index.generation() == generation:
             return False
-        build(self._path, library_rows(self._reader), generation)
+        old = self._index.path
+        target = self._target()
+        if apart:
+            self._build(target, old)
+        else:
+            search_build.refresh(self._reader.path, target, old)
+        self._index.path = target
         return True
 
+    def _target(self) -> Path:
+        with storage_errors(self._path.name):
+            if not read_only(self._path.parent) and os.access(self._path.parent, os.W_OK):
+                return self._path
+        if self._spare is None:
+            self._spare = tempfile.TemporaryDirectory(prefix="lessonbox-search-")
+        return Path(self._spare.name) / self._path.name
+
+    def _build(self, target: Path, old: Path) -> None:
+        command = [sys.executable, "-m", "appliance.programs_search", self._reader.path, target, old]
+        with storage_errors(target.name):
+            child = subprocess.Popen(
+                list(map(str, command)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+        with child:
+            deadline = time.monotonic() + _PATIENCE
+            while True:
+                try:
+                    _, said = child.communicate(timeout=0.5)
+                    break
+                except subprocess.TimeoutExpired:
+                    if self._stop.is_set() or time.monotonic() > deadline:
+                        child.kill()
+        if child.returncode and not self._stop.is_set():
+            line = said.strip().rpartition("\n")[2] or f"ended with {child.returncode}"
+            raise (DiskFullError if DiskFullError.code in line else StorageError)(f"{target.name}: {line}")
+
     def _run(self) -> None:
-        pause = 0.0
+        pause, rested, checked = 0.0, 0.0, False
         while not self._stop.wait(pause):
-            began = time.monotonic()
+            pause, began = _POLL, time.monotonic()
             try:
-                built = self.step()
-            except LessonBoxError as error:
+                if not checked and self._index.generation() is not None:
+                    self._index.check()
+                checked = True
+                if began < rested and self._index.generation() is not None:
+                    continue
+                if self.step(apart=True):
+                    rested = time.monotonic() + _REST * (time.monotonic() - began)
+            except (LessonBoxError, OSError) as error:
                 log.info("search index: %s", error)
-                built = False
-            pause = max(_POLL, _REST * (time.monotonic() - began) if built else 0.0)
+        if self._spare is not None:
+            self._spare.cleanup()
