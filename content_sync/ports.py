@@ -785,9 +785,9 @@ class State(Protocol):
         """(path, first, one byte a block, roots): blocks of drop parts that packages hold, beside those known
         before."""
 
-    def files_of_size(self, size: int) -> list[tuple[str, str, bool]]:
-        """(infohash, root, whether it is an object) of files of known packages that have this length, at most
-        16, those that lack first."""
+    def files_of_size(self, size: int, root: str | None = None) -> list[tuple[str, str, bool]]:
+        """(infohash, root, whether it is an object) of files of known packages that have this length (and
+        this root), at most 16, those that lack first."""
 
     def judge_drops(self, signed: frozenset[str]) -> DropCounts:
         """Find out anew what each drop file is good for; `signed`: SHA-256 of signed files that are here."""

@@ -19,7 +19,7 @@ from content_sync.formats.lesson import Lesson, parse_lesson
 from content_sync.formats.received import ReceivedItem
 from content_sync.ports import CollectionRow, LessonRow, PlannedRow, Problem
 
-SCHEMA = 1
+SCHEMA = 2
 _LESSON = (
     "id, collection, position, unit, unit_no, no, title, periods, kinds, added, wanted, size, present,"
     " arriving, have_bytes, reason, arrived, repairing"
@@ -124,7 +124,7 @@ class StateReader:
         connection = sqlite3.connect(where, timeout=10, isolation_level=None, uri=where.startswith("file:"))
         try:
             connection.execute("PRAGMA query_only = 1")
-            if not check_schema(connection, self._path.name):
+            if check_schema(connection, self._path.name) < SCHEMA:  # sync is about to make it
                 raise SetupError(f"{self._path.name} is not ready yet")
         except BaseException:
             connection.close()

@@ -133,14 +133,15 @@ class DropTables(StateReader):
             for table in ("drop_file", "drop_leaves", "drop_use"):
                 db.executemany(f"DELETE FROM {table} WHERE path = ?", gone)
 
-    def files_of_size(self, size: int) -> list[tuple[str, str, bool]]:
-        """Files of known packages that have this length, those that lack first."""
+    def files_of_size(self, size: int, root: str | None = None) -> list[tuple[str, str, bool]]:
+        """Files of known packages that have this length (and this root), those that lack first."""
         return [
             (row[0], row[1], bool(row[2]))
             for row in self._all(
                 "SELECT f.infohash, f.root, o.root IS NOT NULL AS here FROM file f LEFT JOIN object o"
-                " ON o.root = f.root AND o.size = f.size WHERE f.size = ? ORDER BY here LIMIT 16",
-                (size,),
+                " ON o.root = f.root AND o.size = f.size WHERE f.size = ?1 AND f.root = ifnull(?2, f.root)"
+                " ORDER BY here LIMIT 16",
+                (size, root),
             )
         ]
 

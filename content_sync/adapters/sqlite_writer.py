@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from content_sync.adapters.sqlite import check_schema, full
+from content_sync.adapters.sqlite import SCHEMA, check_schema, full
 from content_sync.adapters.sqlite_drops import DropTables
 from content_sync.adapters.sqlite_plan import PlanTables
 from content_sync.errors import DamagedDataError, DiskFullError, LessonBoxError, StorageError
@@ -45,7 +45,10 @@ class State(DropTables, PlanTables):
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            if not check_schema(self._db, path.name):
+            version = check_schema(self._db, path.name)
+            if 0 < version < SCHEMA:
+                raise DamagedDataError(f"{path.name} is of an older program")  # it is built again
+            if not version:
                 sql = (resources.files("content_sync.adapters") / "state.sql").read_text("utf-8")
                 self._db.executescript("BEGIN IMMEDIATE;" + sql + "COMMIT;")
             if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

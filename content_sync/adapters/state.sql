@@ -1,5 +1,5 @@
--- state.db, schema 1: written by sync alone; can be rebuilt from objects/ and trust/. Read by web, agent and commands.
-PRAGMA user_version = 1;
+-- state.db, schema 2: written by sync alone; can be rebuilt from objects/ and trust/. Read by web, agent and commands.
+PRAGMA user_version = 2;
 
 -- release (number of the applied release, 0 before the first), generation (rises whenever what a page shows may have changed),
 -- county, box, school_code, school_name, timestamp (its version), issued and expires (unix seconds of the release), applied (digest of what was applied),

@@ -99,6 +99,11 @@ class Intake:
         waits = self.main.pending or self.main.ingest.scanning or bool(self._imports)
         return waits or (self.shelving is not None and self.shelving.pending)
 
+    @property
+    def due(self) -> float:
+        """When `step` has something to do at the latest."""
+        return min(self.next_scan, self._judged[0] + _JUDGE_GAP if self._unjudged else self.next_scan)
+
     def unsettled(self, now: float) -> bool:
         """Whether something is still to be expected from the drop folders soon."""
         return self.pending or self.main.ingest.changing or self.next_scan - now <= SCAN_GAP
@@ -144,7 +149,9 @@ class Intake:
         for path, text in now.items():
             if self._told.get(path) != text:
                 self._a.problems.note(path, DropError(text))
-        self._told = now
+        if now != self._told:
+            self._told = now
+            self._a.host.changed()
         for path, text in self.main.ingest.left_out.items():
             if text:
                 self._a.problems.note(path, ArchiveError(text))
@@ -174,10 +181,17 @@ class Intake:
     # What drop files are good for
 
     def _judge(self, now: float) -> None:
-        generation = self._a.state.generation()
-        if (self._unjudged or self._judged[1] != generation) and now - self._judged[0] >= _JUDGE_GAP:
-            self._counts = self._a.state.judge_drops(self._signed())
-            self._judged, self._unjudged, self._look_for_spent = (now, generation), False, True
+        self._unjudged = self._unjudged or self._judged[1] != self._a.state.generation()
+        if self._unjudged and now - self._judged[0] >= _JUDGE_GAP:
+            counts = self._a.state.judge_drops(self._signed())
+            self._judged, self._unjudged, self._look_for_spent = (
+                (now, self._a.state.generation()),
+                False,
+                True,
+            )
+            if counts != self._counts:
+                self._counts = counts
+                self._a.host.changed()
         folders = tuple(folder.path + "/" for folder in self._drops.folders() if folder.delete)
         if folders and self._look_for_spent:
             self._look_for_spent = False

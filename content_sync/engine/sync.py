@@ -236,7 +236,7 @@ class Engine:
             self._next_look = now + (_LOOK if self._transfers.running else idle)
         if self._intake.pending or self._keeping.pending or self._dirty:
             return now
-        return min(self._intake.next_scan, self._next_refresh, self._next_look, scrub)
+        return min(self._intake.due, self._next_refresh, self._next_look, scrub)
 
     def suspect(self, root: str) -> None:
         """Somebody could not read this object: look at it in the next step."""
