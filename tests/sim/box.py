@@ -115,9 +115,9 @@ class SimBox(MemoryBox):
             if self.streams and self.swarm is not None:
                 self.streamed += 1
                 assert self.swarm.afar() == before, "fetched from afar while a class streamed"
-            self.streams = False
         except (Crash, LessonBoxError):
             self.cut()
+        self.streams = False
         if self.boots == boots:  # a start begins the scrub's account anew
             self.rotten = {root: days + 1 for root, days in self.rotten.items()}
         self.check()
