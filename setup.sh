@@ -9,7 +9,7 @@ want=${1:-demo}
 # One entry a line; a|b is satisfied by either, and the first is installed.
 demo_packages=(python3-venv ffmpeg espeak-ng fontconfig fonts-wqy-microhei fonts-dejavu-core poppler-utils
                'libreoffice-impress-nogui|libreoffice-impress')
-test_packages=(chromium iproute2 nftables avahi-daemon avahi-utils dbus git procps shellcheck bindfs qbittorrent-nox
+test_packages=(chromium iproute2 nftables avahi-daemon avahi-utils dbus git procps shellcheck bindfs faketime qbittorrent-nox
                dosfstools mtools)
 bench_packages=(nginx-light fonts-arphic-ukai)
 
