@@ -82,14 +82,18 @@ def run(data: Path, *words: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_status_of_one_lesson(tmp_path: Path) -> None:
+def test_status_of_one_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     now = int(time.time())
     sample(tmp_path, now)
     (tmp_path / "incoming").mkdir()
     identity = planned(tmp_path, "大自然的声音", now + DAY, now + 3 * DAY)
     code, text = run(tmp_path, "status", "大自然的声音")
-    assert code == 0 and "排队中，前面还有 3 课" in text and "expected between 20" in text
+    assert code == 0 and "in the queue, 3 lessons before it" in text and "expected between 20" in text
     assert "the teaching calendar" in text
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert "排队中，前面还有 3 课" in run(tmp_path, "status", "大自然的声音")[1]
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     code, text = run(tmp_path, "status", identity, "--json")
     assert json.loads(text)["lessons"][0]["expected"] == {"from": now + DAY, "to": now + 3 * DAY}
     assert "newest version" in run(tmp_path, "status", "古诗三首")[1]
