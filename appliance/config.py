@@ -198,6 +198,10 @@ class BoxPaths:
         return self.data / "neighbours.json"
 
     @property
+    def school_db(self) -> Path:
+        return self.data / "school.db"
+
+    @property
     def search_db(self) -> Path:
         return self.data / "search.db"
 

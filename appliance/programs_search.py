@@ -1,6 +1,6 @@
 """`python -m appliance.programs_search STATE_DB SEARCH_DB OLD`: writes the index of the lessons, and ends.
 
-web starts it when state.db has changed (appliance/web/search.py). It gives way to everything else. Killed at
+web starts it when state.db has changed (web/search/index.py). It gives way to everything else. Killed at
 any moment it leaves the index of before.
 """
 
@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from appliance.web.search_build import refresh
+from appliance.web.search.build import refresh
 from content_sync.errors import LessonBoxError
 
 

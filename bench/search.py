@@ -27,8 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.web.app import Board, create_app
-from appliance.web.search import Index
-from appliance.web.search_build import Entry, build
+from appliance.web.search.build import Entry, build
+from appliance.web.search.index import Index
 from content_sync.adapters.clock import SystemClock
 from content_sync.adapters.sqlite import StateReader
 from tests.box import SmallBox
@@ -215,7 +215,7 @@ def main() -> None:
         box = box_of(folder / "box", chosen.lessons)
         state = StateReader(box.paths.state_db)
         began, cpu = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        from appliance.web.search import Indexer
+        from appliance.web.search.index import Indexer
 
         Indexer(box.paths.search_db, state).step(apart=True)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pypinyin import lazy_pinyin
 
-from appliance.web.search_build import Entry, entry
-from appliance.web.search_words import letters, normalise, squeeze
+from appliance.web.search.build import Entry, entry
+from appliance.web.search.words import letters, normalise, squeeze
 from content_sync.ports import CollectionRow, LessonRow
 
 DATA = Path(__file__).parent / "data" / "search"

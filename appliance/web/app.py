@@ -16,11 +16,14 @@ from gunicorn.http.errors import ParseException
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
+from appliance.school.database import School
+from appliance.school.rooms import Place, place_of
 from appliance.usage.recorder import Event
 from appliance.web import api, expecting, i18n, pages, received, words
 from appliance.web.content import RETRY_AFTER, Content, Environ, StartResponse, media_type, short
+from appliance.web.guard import Guard
 from appliance.web.pin import Pin
-from appliance.web.search import Index
+from appliance.web.search.index import Index
 from appliance.web.sharing import Sharing
 from content_sync.adapters.sending import Streams
 from content_sync.adapters.sqlite import StateReader
@@ -79,6 +82,8 @@ class Board:
     received: Path | None = None
     incoming: Path | None = None
     pin: Pin | None = None
+    #: The school's own book; without it a board has no room.
+    school: School | None = None
 
 
 def board_of(environ: Environ, cookie: str | None) -> str:
@@ -139,6 +144,17 @@ def _planned(board: Board, row: LessonRow) -> PlannedRow | None:
     return found
 
 
+def _place(board: Board) -> Place:
+    """Where this board stands; a book that can't be read is no reason not to teach."""
+    if board.school is None or g.new_board:
+        return Place()
+    try:
+        return place_of(board.school, g.board)
+    except LessonBoxError as error:
+        log.error("school.db: %s", error)
+        return Place()
+
+
 def _flask(board: Board) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20
@@ -156,7 +172,9 @@ def _flask(board: Board) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages.blueprint(board))
     app.register_blueprint(api.blueprint(board))
-    app.register_blueprint(received.blueprint(board))
+    guard = Guard(board.pin)
+    app.register_blueprint(guard.blueprint())
+    app.register_blueprint(received.blueprint(board, guard))
 
     @app.before_request
     def begin() -> None:
@@ -168,6 +186,7 @@ def _flask(board: Board) -> Flask:
         )
         g.board = secrets.token_hex(8) if g.new_board else board_of(request.environ, cookie)
         g.courseware = _origin(board)
+        g.place = _place(board)
 
     @app.after_request
     def finish(response: Response) -> Response:

@@ -4,16 +4,16 @@ mixed with the county's lessons."""
 from __future__ import annotations
 
 import datetime
-import hmac
 import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
+from appliance.web.guard import Guard
 from content_sync.adapters.files import read_capped, write_durable
-from content_sync.errors import FormatError, LessonBoxError, PinError
+from content_sync.errors import FormatError, LessonBoxError
 from content_sync.formats.canonical import is_hex
 from content_sync.formats.received import (
     MAX_ITEM,
@@ -26,7 +26,6 @@ from content_sync.formats.received import (
 if TYPE_CHECKING:
     from appliance.web.app import Board
 
-COOKIE = "pin"
 _PER_PAGE = 50
 _MOST_WAITING = 200
 
@@ -39,23 +38,8 @@ def received_url(item: ReceivedItem) -> str:
 class _Shelf:
     """The views, with what they stand on."""
 
-    def __init__(self, board: Board) -> None:
-        self.board, self.reader = board, board.reader
-
-    def _secret(self) -> str | None:
-        token = request.cookies.get(COOKIE, "")
-        return self.board.pin.secret(token) if self.board.pin is not None and token else None
-
-    def _guard(self) -> str:
-        """The session's secret; ends the request where there is none or the form does not carry it."""
-        secret = self._secret()
-        if secret is None:
-            abort(redirect(url_for("received.pin", next=request.path if request.method == "GET" else None)))
-        if request.method == "POST" and not hmac.compare_digest(
-            request.form.get("secret", "").encode(), secret.encode()
-        ):
-            abort(403)
-        return secret
+    def __init__(self, board: Board, guard: Guard) -> None:
+        self.board, self.reader, self.guard = board, board.reader, guard
 
     def _waiting(self) -> list[ReceivedRequest]:
         found = []
@@ -75,11 +59,11 @@ class _Shelf:
             total=sum(item.file.length for item in items),
             url=received_url,
             day=datetime.datetime.fromtimestamp,
-            known=self._secret() is not None,
+            known=self.guard.secret() is not None,
         )
 
     def manage(self) -> str:
-        secret = self._guard()
+        secret = self.guard.require()
         page = request.args.get("page", "1")
         number = min(max(int(page), 1), 10_000) if page.isascii() and page.isdigit() and len(page) < 6 else 1
         files, count = self.reader.foreign_drops((number - 1) * _PER_PAGE, _PER_PAGE)
@@ -96,7 +80,7 @@ class _Shelf:
 
     def change(self) -> Answer:
         """Leave word for sync, which alone writes what pages show."""
-        self._guard()
+        self.guard.require()
         accept, remove = request.form.get("accept", ""), request.form.get("remove", "")
         asked = ReceivedRequest(accept, "" if accept else remove)
         if not accept and not is_hex(remove, 64):
@@ -113,51 +97,14 @@ class _Shelf:
             write_durable(self.board.incoming / f"received-{secrets.token_hex(8)}.json", data)
         return redirect(url_for("received.manage"), 303)
 
-    def pin(self) -> Answer:
-        pin = self.board.pin
-        said, status = "", 200
-        following = request.values.get("next", "")
-        if following not in ("/received", "/received/manage"):
-            following = "/received/manage"
-        if request.method == "POST" and pin is not None:
-            try:
-                token = pin.enter(request.form.get("pin", ""))
-            except PinError as error:
-                said, status = error.what, 403
-            else:
-                answer: Answer = redirect(following, 303)
-                answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
-                return answer
-        wait = said.rpartition(" in ")[2].removesuffix(" s")
-        return make_response(
-            render_template(
-                "pin.html",
-                is_set=pin is not None and pin.is_set,
-                wrong=said.startswith("wrong"),
-                wait=int(wait) if wait.isdigit() else 0,
-                next=following,
-            ),
-            status,
-        )
 
-    def leave(self) -> Answer:
-        self._guard()
-        if self.board.pin is not None:
-            self.board.pin.leave(request.cookies.get(COOKIE, ""))
-        answer: Answer = redirect(url_for("received.shelf"), 303)
-        answer.delete_cookie(COOKIE)
-        return answer
-
-
-def blueprint(board: Board) -> Blueprint:
+def blueprint(board: Board, guard: Guard) -> Blueprint:
     """The routes."""
-    routes, shelf = Blueprint("received", __name__), _Shelf(board)
+    routes, shelf = Blueprint("received", __name__), _Shelf(board, guard)
     rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         ("/received", "shelf", shelf.shelf, ("GET",)),
         ("/received/manage", "manage", shelf.manage, ("GET",)),
         ("/received/change", "change", shelf.change, ("POST",)),
-        ("/pin", "pin", shelf.pin, ("GET", "POST")),
-        ("/pin/leave", "leave", shelf.leave, ("POST",)),
     )
     for rule, name, view, methods in rules:
         routes.add_url_rule(rule, name, view, methods=list(methods))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import BoxPaths, load_settings
+from appliance.school.database import School
 from appliance.status import read_status
 from appliance.usage.outbox import consumed_through
 from appliance.usage.recorder import PatientRecorder, Recorder
 from appliance.web.app import Board, create_app
 from appliance.web.pin import Pin
-from appliance.web.search import Index, Indexer
+from appliance.web.search.index import Index, Indexer
 from appliance.web.server import WSGI, Serving, open_sockets, serve
 from content_sync.adapters.clock import SystemClock
 from content_sync.adapters.sqlite import StateReader
@@ -62,6 +63,7 @@ def run(data: Path, listen: str) -> None:
                 received=paths.received,
                 incoming=paths.incoming,
                 pin=Pin(paths.pin, clock),
+                school=School(paths.school_db),
             )
         )
 

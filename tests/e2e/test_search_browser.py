@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WebProcess, SmallBox]]:
-    from appliance.web.search import Indexer
+    from appliance.web.search.index import Indexer
     from content_sync.adapters.sqlite import StateReader
 
     box, _ = sample(tmp_path_factory.mktemp("find"), 1_780_000_000)

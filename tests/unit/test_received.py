@@ -15,7 +15,7 @@ from appliance.config import BoxPaths
 from appliance.web import pin as pins
 from appliance.web.app import Board, create_app
 from appliance.web.pin import Pin, clear_pin, set_pin
-from appliance.web.search import Index, Indexer
+from appliance.web.search.index import Index, Indexer
 from content_sync.adapters.drops import Folders
 from content_sync.adapters.received import FileReceived
 from content_sync.adapters.sqlite import StateReader

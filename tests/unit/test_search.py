@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.web import search_build
-from appliance.web.search import Index, Indexer
-from appliance.web.search_build import Entry, build, pack, unpack
-from appliance.web.search_words import known_words, normalise, spellings, squeeze
+from appliance.web.search import build as search_build
+from appliance.web.search.build import Entry, build, pack, unpack
+from appliance.web.search.index import Index, Indexer
+from appliance.web.search.words import known_words, normalise, spellings, squeeze
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, NotFoundError, StorageError
 from tests.box import SHUXUE, SmallBox, sample
@@ -362,7 +362,7 @@ def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box, main = sample(tmp_path, 1_780_000_000)
-    monkeypatch.setattr("appliance.web.search.read_only", lambda _: True)
+    monkeypatch.setattr("appliance.web.search.index.read_only", lambda _: True)
     index = Index(box.paths.search_db)
     indexer = Indexer(box.paths.search_db, StateReader(box.paths.state_db), index)
     assert indexer.step() and not indexer.step()

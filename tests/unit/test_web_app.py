@@ -16,7 +16,7 @@ from werkzeug.test import Client
 from appliance.usage.recorder import Event, check
 from appliance.web.app import Board, create_app
 from appliance.web.content import SMALL
-from appliance.web.search import Index, Indexer
+from appliance.web.search.index import Index, Indexer
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import DiskFullError
 from tests.box import SmallBox, sample

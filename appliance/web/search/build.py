@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.web.search_words import runs, sound_tokens, squeeze, variants, whole_sounds
+from appliance.web.search.words import runs, sound_tokens, squeeze, variants, whole_sounds
 from content_sync.adapters.files import storage_errors, sync_folder
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, StorageError
@@ -37,10 +37,10 @@ _GRADE = re.compile(r"([\u4e00-\u9fff])\u5e74\u7ea7")
 
 
 def _listed(name: str) -> dict[str, tuple[str, ...]]:
-    """The lines of search_words.txt under a heading: a word, and what goes with it."""
+    """The lines of words.txt under a heading: a word, and what goes with it."""
     found: dict[str, tuple[str, ...]] = {}
     here = ""
-    for line in (Path(__file__).parent / "search_words.txt").read_text("utf-8").splitlines():
+    for line in (Path(__file__).parent / "words.txt").read_text("utf-8").splitlines():
         if line.startswith("# "):
             here = line[2:].partition(":")[0]
         elif here == name:
@@ -97,7 +97,7 @@ _squeezed = functools.lru_cache(_CACHED)(squeeze)
 @functools.lru_cache(_CACHED)
 def _readings(text: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
     """Readings of each character, by runs: that of the word it stands in, if pypinyin knows it, else its
-    first one and those that schools teach (search_words.txt).
+    first one and those that schools teach (words.txt).
     """
     from pypinyin import Style, pinyin
 

@@ -1,8 +1,8 @@
-"""Finding lessons by any part of their words or by pinyin (decision 0021; search_words.py cuts them).
+"""Finding lessons by any part of their words or by pinyin (decision 0021; words.py cuts them).
 
 A set of lessons is an int with a bit for each lesson in teaching order, so that words are ANDed, grades
 counted and the best put first in microseconds, however many lessons match. search.db is made by
-search_build.py in a program of its own; this module reads it, and starts that program when state.db has
+build.py in a program of its own; this module reads it, and starts that program when state.db has
 changed.
 """
 
@@ -23,9 +23,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.web import search_build
-from appliance.web.search_build import PART, SCHEMA, unpack
-from appliance.web.search_words import RUN, known_words, letters, long_runs, normalise, spellings, variants
+from appliance.web.search import build
+from appliance.web.search.build import PART, SCHEMA, unpack
+from appliance.web.search.words import RUN, known_words, letters, long_runs, normalise, spellings, variants
 from appliance.web.words import grade_order
 from content_sync.adapters.files import storage_errors
 from content_sync.adapters.sqlite import StateReader, read_only
@@ -95,7 +95,7 @@ def _numbers(bits: int) -> Iterator[int]:
 
 
 def _reading(sound: str, rest: str = "") -> str:
-    """A pattern for one character with a reading `sound`, as search_build writes them."""
+    """A pattern for one character with a reading `sound`, as build.py writes them."""
     return f" (?:[^ \n|]*\\|)*{sound}{rest}(?![a-z0-9])[^ \n]*"
 
 
@@ -468,7 +468,7 @@ class Indexer:
         if apart:
             self._build(target, old)
         else:
-            search_build.refresh(self._reader.path, target, old)
+            build.refresh(self._reader.path, target, old)
         self._index.path = target
         return True
 

@@ -1,0 +1,116 @@
+"""school.db: how it is opened, read and written. Web is its one writer; what stands in it can't be rebuilt.
+
+Its schema is a row of numbered files, each applied once, in order, in one transaction; the file as it was is
+kept beside it before that (`school.db.before-N`). A newer file is refused, a damaged one moved aside whole.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+
+from appliance.usage.database import is_damage, move_aside, named, sqlite_errors
+from content_sync.adapters.files import make_folder, storage_errors, sync_folder
+from content_sync.errors import NewerDataError
+
+
+def _steps() -> list[str]:
+    """The schema's files in order; the first is step 1."""
+    found = sorted(
+        (
+            entry
+            for entry in files("appliance.school").joinpath("schema").iterdir()
+            if entry.name.endswith(".sql")
+        ),
+        key=lambda entry: entry.name,
+    )
+    assert [int(entry.name[:3]) for entry in found] == list(range(1, len(found) + 1)), "numbers without a gap"
+    return [entry.read_text("utf-8") for entry in found]
+
+
+class School:
+    """The school's own book, for any number of threads of one process."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it. Raises NewerDataError, DiskFullError, BusyError, StorageError."""
+        self.path = path
+        #: Where a damaged file was put, if there was one.
+        self.aside: Path | None = None
+        with storage_errors(path.name):
+            make_folder(path.parent)
+        try:
+            self._writer = self._open()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise named(error, path.name) from error
+            self.aside = move_aside(path)
+            with sqlite_errors(path.name):
+                self._writer = self._open()
+        self._lock = threading.RLock()
+        self._local = threading.local()
+
+    def _open(self) -> sqlite3.Connection:
+        steps = _steps()
+        connection = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        try:
+            known = connection.execute("PRAGMA user_version").fetchone()[0]
+            if known > len(steps):
+                raise NewerDataError(f"{self.path.name} has schema {known}, known is {len(steps)}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            if known and connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                error = sqlite3.DatabaseError("quick_check found damage")
+                error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise error
+            if 0 < known < len(steps):
+                self._keep_before(connection, known)
+            for number in range(known, len(steps)):
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{steps[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
+                )
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.close()
+            raise
+        return connection
+
+    def _keep_before(self, connection: sqlite3.Connection, known: int) -> None:
+        """A whole copy of the file as an older program wrote it, so that going back loses nothing."""
+        kept = self.path.with_name(f"{self.path.name}.before-{known + 1}")
+        new = kept.with_name(f"{kept.name}.new")
+        new.unlink(missing_ok=True)
+        with closing(sqlite3.connect(new)) as copy:
+            connection.backup(copy)
+        new.replace(kept)
+        sync_folder(kept.parent)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; durable when the block ends, undone when it raises. Raises DiskFullError,
+        BusyError, StorageError."""
+        with self._lock, sqlite_errors(self.path.name):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, for reading. Rows are sqlite3.Row. Raises BusyError, StorageError."""
+        with sqlite_errors(self.path.name):
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+                connection.row_factory = sqlite3.Row
+                connection.execute("PRAGMA query_only = 1")
+                self._local.connection = connection
+            yield connection

@@ -1,0 +1,1 @@
+"""Finding lessons by words and by sound (decision 0021)."""
