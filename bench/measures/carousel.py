@@ -314,7 +314,8 @@ def hear_child(folder: Path) -> dict[str, Any]:
     from content_sync.adapters.objects import FileShelf, FileStore
     from content_sync.adapters.sqlite_writer import State
     from content_sync.adapters.stash import FileStash
-    from content_sync.engine.sync import Engine, Options, Parts
+    from content_sync.engine.parts import Options, Parts
+    from content_sync.engine.sync import Engine
     from content_sync.testing.fakes import FakeFetcher
 
     box = folder / "box"

@@ -41,6 +41,7 @@ class Range:
     source: str
     url: str
     sink: Sink
+    pace: int = 0  # bytes a second that the server should not exceed; 0: it may
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,8 @@ class _Worker:
             start = wanted.block * BLOCK
             span = f"{start}-{start + wanted.length - 1}"
             headers = {"Range": f"bytes={span}", "User-Agent": "LessonBox/1", "Accept-Encoding": "identity"}
+            if wanted.pace:  # CTA-5004 (CMCD): kbit/s, rounded up to hundreds
+                headers["CMCD-Request"] = f"rtp={-(-wanted.pace * 8 // 100_000) * 100}"
             asked = time.monotonic()
             line.request("GET", target, headers=headers)
             answer = line.getresponse()

@@ -24,7 +24,7 @@ _LAG = 0.6
 #: Growth a second: on a line not known yet; below what it carried when its queue showed last; below what it
 #: carried at its best; about that, and by how much it becomes faster with the square of the seconds without a
 #: queue.
-_FIRST, _FAST, _AGAIN, _SLOW, _FASTER = 0.5, 0.5, 0.1, 0.008, 0.00005
+_FIRST, _FAST, _AGAIN, _SLOW, _FASTER = 0.3, 0.5, 0.1, 0.008, 0.00005
 #: Seconds that draining may take before the rate is lowered once more.
 _PATIENCE = 1.0
 #: Where it goes on after the queue is gone, as a share of what the line carried.

@@ -11,6 +11,8 @@ from content_sync.ports import Store
 
 #: Blocks whose maps are kept between matches (33 bytes each); others are made again from the disk.
 _MOST_KEPT = 1 << 20
+#: What a map costs beside its blocks, in blocks.
+_MAP = 64
 
 
 class Arrivals:
@@ -21,6 +23,7 @@ class Arrivals:
         self._store = store
         self._maps: dict[str, BlockMap] = {}  # the last used last
         self._counted: dict[str, int] = {}  # verified bytes of files whose map was dropped
+        self._added = 0  # blocks and maps since they were trimmed
 
     def maps(self, package: Package, objects: dict[str, int]) -> dict[str, BlockMap]:
         """Root -> map of each file of the package that is no object yet."""
@@ -38,11 +41,15 @@ class Arrivals:
         made = self._maps.pop(file.root, None)
         if made is None:
             made = BlockMap.rebuilt(file, leaves, self._store.partial_blocks(file.root))
+            self._added += len(leaves) // HASH + _MAP
         self._maps[file.root] = made
         return made
 
     def trim(self) -> None:
         """Drop the maps of files of which nothing is here, and of those that were not used for long."""
+        if self._added <= _MOST_KEPT // 8:  # to go through all of them each time takes the square of it
+            return
+        self._added = 0
         kept: dict[str, BlockMap] = {}
         blocks = 0
         for root, made in reversed(self._maps.items()):

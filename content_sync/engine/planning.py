@@ -257,6 +257,18 @@ class Planning:
             held.append(Held(row.id, row.title, alone[row.id], rule, row.arrived or 0))
         return held
 
+    def make_room(self) -> bool:
+        """Something has come that there is no space for: what may go makes room for the most urgent lesson
+        that does not fit, as for one that is fetched. Whether something went."""
+        self._agenda = agenda(self._policy, self.wishes, self.today)
+        rows = [row for row in self._state.lessons() if not row.complete]
+        wants = [want._replace(blocked=None) for want in self._wants(rows, 0.0)]
+        space = self._store.free() - self.reserve
+        made = plan.make(wants, frozenset(), len(wants), space, self._agenda, self._held())
+        for one in made.evict:
+            self._evict(one)
+        return bool(made.evict)
+
     def _evict(self, one: Held) -> None:
         if not one.lesson:
             _log.info("room: %d bytes that no lesson of the release needs are deleted", one.frees)

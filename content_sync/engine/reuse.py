@@ -41,16 +41,18 @@ class Reuse:
 
         Does it badly rather than not: what can't be read or written is left to the sources.
         """
-        objects = self._state.objects()
+        here = self._state.objects(package.entry.infohash)
         lacking = {
             entry.file.root: entry.file
             for entry in package.files
-            if objects.get(entry.file.root) != entry.file.length
+            if here.get(entry.file.root) != entry.file.length
         }
-        if not lacking:
+        previous = self._state.previous(package.entry.infohash)
+        if not lacking or not previous:
             return 0
+        objects = self._state.objects()
         old: dict[bytes, tuple[str, int]] = {}
-        for infohash in self._state.previous(package.entry.infohash):
+        for infohash in previous:
             for root, leaves in self._targets.stored(infohash).items():
                 if root in objects:
                     for index in range(len(leaves) // HASH):

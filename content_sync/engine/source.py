@@ -33,9 +33,10 @@ class Host:
 
     take_signed: Callable[[Offer], None]
     follow: Callable[[Sequence[Offer]], None]
-    settle: Callable[[str, float], None]
+    settle: Callable[[str, float], None]  # verify and admit; `show_ready` comes after
     show_ready: Callable[[], None]
     changed: Callable[[], None]
+    make_room: Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ class Source:
             self._a.parcels.drop_unwanted()
         self._a.transfers.resume(now)
         error, self.taking.error = self.taking.error, None
-        if error is not None:
+        if isinstance(error, DiskFullError) and self._a.host.make_room():
+            self.again(self.ingest.parts())
+        elif error is not None:
             self.starved = True
             self._a.problems.note("drop", error)
         elif touched and not self.starved:

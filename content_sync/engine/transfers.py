@@ -53,8 +53,7 @@ class Transfers:
         self._ended.discard(infohash)
         if self._swarm is None:
             return
-        objects = self._state.objects()
-        maps = self._arrivals.maps(package, objects)
+        maps = self._arrivals.maps(package, self._state.objects(infohash))
         self._lent[infohash] = package
         try:
             for block_map in maps.values():
@@ -162,9 +161,8 @@ class Transfers:
         whole; it says itself when all is here. Jobs that share a file are held.
         """
         self._tell()
-        objects = self._state.objects()
-        maps = self._arrivals.maps(package, objects)
         infohash = package.entry.infohash
+        maps = self._arrivals.maps(package, self._state.objects(infohash))
         if self._runs(infohash) and not any(block_map.whole for block_map in maps.values()):
             return False
         for other, running in self.running.items():

@@ -5,6 +5,7 @@ The kernel paces each answer (SO_MAX_PACING_RATE, socket(7)), so sendfile stays 
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 #: linux/socket.h; Python has no name for it.
 _SO_MAX_PACING_RATE = 47
 _NO_LIMIT = 0xFFFFFFFF
+#: The rate that the asker wishes not to be exceeded, kbit/s (CTA-5004, Common Media Client Data).
+_WISHED = re.compile(r"(?:^|[,\s])rtp=([0-9]{1,9})(?![0-9.])")
 
 
 def seeder_share(total: int) -> int:
@@ -33,12 +36,20 @@ class Pace:
         left = max(self._total // 4, self._total - self._seeder_rate(now))
         return max(1, left // max(1, self._answers()))
 
+    def rate(self, environ: dict[str, Any], now: float) -> int:
+        """Bytes a second for the answer to this request; 0: no limit."""
+        wished = _WISHED.search(environ.get("HTTP_CMCD_REQUEST", "")[:1000])
+        limits = [self.share(now), int(wished[1]) * 125 if wished else 0]
+        return min(filter(None, limits), default=0)
+
     def hold(self, environ: dict[str, Any], now: float) -> None:
         """Pace the answer to this request; only gunicorn shows its socket."""
         sock = environ.get("gunicorn.socket")
-        if sock is None or not self._total:
+        if sock is None:
             return
+        rate = min(self.rate(environ, now), _NO_LIMIT - 1) or _NO_LIMIT
         try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(self.share(now), _NO_LIMIT - 1))
+            # Each time: the connection may have been paced for the request before.
+            sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, rate)
         except OSError:
             pass  # an old kernel: better fast than not at all

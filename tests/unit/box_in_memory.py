@@ -9,8 +9,10 @@ from typing import Any
 from appliance.wiring import make_trust
 from content_sync.adapters.fec import RaptorQ
 from content_sync.adapters.sqlite_writer import State
-from content_sync.engine.sync import Engine, Options, Parts
+from content_sync.engine.parts import Options, Parts
+from content_sync.engine.sync import Engine
 from content_sync.engine.throttle import Throttle
+from content_sync.ports import LocalStore
 from content_sync.testing.fakes import (
     FakeFetcher,
     FakeSwarm,
@@ -42,6 +44,7 @@ class MemoryBox:
         self.engine: Engine | None = None
         self.throttle: Throttle | None = None
         self.stash, self.parcel_space = MemoryStash(), 1 << 30
+        self.local: LocalStore | None = None
 
     def start(self, wrap: Callable[[str, Any], Any] = lambda name, part: part) -> Engine:
         """A new engine, as after a restart; `wrap(name, part)` may put something between."""
@@ -62,6 +65,7 @@ class MemoryBox:
                 throttle=self.throttle,
                 stash=wrap("stash", self.stash),
                 fec=RaptorQ(),
+                local=self.local,
             ),
             Options(self.box, self.urls, self.active, self.reserve, 60, 300, parcel_space=self.parcel_space),
         )

@@ -215,6 +215,39 @@ def test_past_terms_make_room_for_this_one_and_it_is_quiet_then(tmp_path: Path, 
     assert box.shown() == set("乙子丑寅") and swarm.moved == moved
 
 
+def send(county: TermCounty, box: MemoryBox, known: set[str]) -> None:
+    """Into the drop: all that is signed, and the content but what is known."""
+    for path in sorted(path for path in county.public.rglob("*") if path.is_file()):
+        box.drops.put(f"drop/{path.relative_to(county.public)}", path.read_bytes())
+    for root in sorted(county.content.keys() - known):
+        box.drops.put(f"drop/{root}", county.content[root])
+
+
+def test_a_point_that_only_receives_makes_room_for_what_has_come(tmp_path: Path, county: TermCounty) -> None:
+    library(county)
+    autumn = {title: county.lessons.pop(title) for title in "子丑寅"}
+    county.publish()
+    county.policy(Policy(term=replace(AUTUMN, volume="下册")))
+    box = MemoryBox(tmp_path, county, swarm=False, space=42 * BLOCK)
+    box.clock.unix, box.clock.origin = float(NOW + 60), "ntp"
+    box.urls = ()
+    box.start()
+    send(county, box, set())
+    box.settle()
+    assert box.shown() == set("甲乙丙")
+    before = set(county.content)
+    county.lessons |= autumn
+    county.publish(NOW + 60)
+    county.policy(Policy(term=AUTUMN, pins=(identity("乙"),)))
+    send(county, box, set(county.content))
+    box.clock.go(400)
+    box.settle()
+    assert box.shown() == set("甲乙丙")  # nothing goes before something has come
+    send(county, box, before)
+    box.settle()
+    assert box.shown() == set("乙子丑寅")
+
+
 def test_what_is_not_subscribed_to_any_more_stays_until_its_room_is_needed(
     tmp_path: Path, county: TermCounty
 ) -> None:

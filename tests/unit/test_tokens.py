@@ -215,6 +215,23 @@ def test_the_total_rate_is_shared() -> None:
     assert Pace(0, lambda now: 5, lambda: 3).share(0.0) == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "total", "rate"),
+    [
+        ("rtp=800", 0, 100_000),
+        ("bl=2100,rtp=800,su", 0, 100_000),
+        ("rtp=800", 30_000, 30_000),
+        ("", 30_000, 30_000),
+        ("", 0, 0),
+        ("rtp=0", 0, 0),
+        ("rtp=-5, xrtp=3, rtp=1.5, rtp=" + "9" * 99, 0, 0),
+    ],
+)
+def test_an_answer_comes_no_faster_than_was_wished(said: str, total: int, rate: int) -> None:
+    pace = Pace(total, lambda now: 0, lambda: 1)
+    assert pace.rate({"HTTP_CMCD_REQUEST": said} if said else {}, 0.0) == rate
+
+
 def test_bytes_are_counted_by_box_and_day(tmp_path: Path) -> None:
     path = tmp_path / "work" / "fetched.json"
     counts = Fetched(path)

@@ -6,14 +6,17 @@ from __future__ import annotations
 from content_sync.adapters.ranges import Answer
 from content_sync.formats.hashtree import BLOCK
 
-#: Requests at once, and bytes of one.
-CONNECTIONS, MOST = 16, 128 << 10
+#: Requests at once, and bytes of one: MOST, or what a faster line brings in `_SHARE` seconds (a request costs
+#: some 900 bytes beside its blocks).
+CONNECTIONS, MOST, _MOST_FAST, _SHARE = 16, 128 << 10, 1 << 20, 0.1
 #: Bytes under way before anything is known of the line, and the least afterwards.
 _FIRST, _LEAST = 512 << 10, 128 << 10
 #: Seconds of the line's rate that are asked for on top of two round trips.
 _AHEAD = 0.1
 #: Seconds of a limit that may be saved up.
 _BURST = 0.25
+#: Bytes a second of a limit for each request at once; one more is under way, for the time that asking takes.
+_EACH = 64_000
 _MEMORY = 5  # seconds whose best counts as the line's rate
 _CALM = 10.0
 
@@ -56,7 +59,16 @@ class Line:
         most = self._grown if self._growing else _LEAST
         if self._round_trip is not None:
             most = max(most, int(self.rate * (2 * self._round_trip + _AHEAD)) + _LEAST)
-        return most if self.limit is None else min(most, max(BLOCK, self.limit))
+        return most
+
+    @property
+    def pace(self) -> int:
+        """Bytes a second that one answer should come with, so that it makes no queue on the line; 0: as it
+        likes."""
+        return self.limit // self._shares(self.limit) if self.limit else 0
+
+    def _shares(self, limit: int) -> int:
+        return min(self._most, max(1, limit // _EACH))
 
     def room(self, now: float) -> int:
         """Bytes that one more request may ask for now: whole blocks, 0: none."""
@@ -66,12 +78,14 @@ class Line:
             more = self.limit * (now - self._allowed_at)
             self._allowed = min(self._allowed + more, self.limit * _BURST)
             self._allowed_at = now
-            if self._allowed < 0:
+            if self._allowed < 0 or self.requests > self._shares(self.limit):
                 return 0
+            return max(BLOCK, min(MOST, self.pace) // BLOCK * BLOCK)
         ahead = self._ahead()
         if self.under_way and self.under_way + BLOCK > ahead:
             return 0
-        return max(BLOCK, min(MOST, ahead // 4) // BLOCK * BLOCK)
+        most = min(_MOST_FAST, max(MOST, int(self.rate * _SHARE)))
+        return max(BLOCK, min(most, ahead // 4) // BLOCK * BLOCK)
 
     def asked(self, size: int, now: float) -> None:
         """A request went out."""

@@ -36,6 +36,7 @@ class Running:
     bad: int = 0
     ended: bool = False
     error: str = ""
+    begins: float = 0.0  # when the county is asked: neighbours are found first
     far: bool = False  # libtorrent may connect beyond the LAN
     neighbours: frozenset[str] = frozenset()
     amnesty: float | None = None  # when banned peers get another chance
