@@ -3,7 +3,7 @@ PY := .venv/bin/python
 SELECT ?= not slow
 TESTS ?= tests
 
-.PHONY: help setup demo test test-all lint docs screens bench clean
+.PHONY: help setup demo test test-all lint docs screens ruffle image test-image test-install bench clean
 
 help:           ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -14,9 +14,10 @@ setup:          ## what the demo needs
 demo: setup     ## a county and a box in this terminal (ARGS="--library DIR" for your own lessons)
 	@$(PY) samples/demo.py $(ARGS)
 
+# tests/image makes whole systems and boots them: `make test-install`, `make test-image`.
 test:           ## all tests but the slow ones
 	@./setup.sh test
-	$(PY) -m pytest -m "$(SELECT)" $(TESTS)
+	$(PY) -m pytest -m "$(SELECT)" --ignore=tests/image $(TESTS)
 
 test-all:       ## the slow ones too
 	@$(MAKE) --no-print-directory test SELECT=
@@ -34,6 +35,30 @@ docs:           ## write the pages that are made from the program: settings, err
 screens:        ## screenshots of the main pages into docs/screens
 	@./setup.sh bench
 	$(PY) -m tests.e2e.screens
+
+RUFFLE := 0.6.0
+RUFFLE_SHA512 := 3f65f5cc310d06888bb766633dcb14cda0f1a11edf545d9ed54fdb8bb85b2004048e4ca4c658d2a06f0081bcb01ef9555732fd639b4864c46a0f0226df58e03c
+ruffle:         ## the Flash player from npm into build/ruffle, for install.sh and images (docs/decisions/0026)
+	rm -rf build/ruffle && mkdir -p build/ruffle
+	cd build && npm pack --silent @ruffle-rs/ruffle@$(RUFFLE)
+	cd build && echo "$(RUFFLE_SHA512)  ruffle-rs-ruffle-$(RUFFLE).tgz" | sha512sum --check --quiet
+	tar xzf build/ruffle-rs-ruffle-$(RUFFLE).tgz -C build/ruffle --strip-components=1 --exclude='*.map' --no-same-owner
+	gzip -9 build/ruffle/*.wasm build/ruffle/*.js
+	rm build/ruffle-rs-ruffle-$(RUFFLE).tgz
+	@./setup.sh test
+	$(PY) -m pytest tests/e2e/check_ruffle.py  # it plays
+
+image:          ## the image of a box for a mini-PC, into build/image (images/README.md); as root
+	@./setup.sh image
+	images/build --arch amd64
+
+test-image:     ## build that image twice, look into it, boot it in QEMU; as root
+	@./setup.sh image
+	$(PY) -m pytest tests/image/test_image.py
+
+test-install:   ## install.sh in fresh Debian 12 and 13, booted (systemd-nspawn); as root
+	@./setup.sh test
+	$(PY) -m pytest tests/image/test_install.py
 
 bench:          ## side-by-side measurements (docs/benchmarks.md)
 	@./setup.sh bench

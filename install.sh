@@ -1,24 +1,35 @@
 #!/usr/bin/env bash
-# Puts Lesson Box on Debian 12 or 13 (Raspberry Pi OS too) from a clone: packages, /opt/lessonbox, a user, systemd units.
-# Run it again to upgrade; data in /var/lib is never touched.
+# Puts Lesson Box on Debian 12 or 13 or Raspberry Pi OS (arm64, amd64) from a clone, with or without Internet. Run it again to upgrade:
+# the new programs are made beside the old ones and take their place at one instant. Data in /var/lib is never touched.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 usage() {
   cat <<'TEXT'
-usage: sudo ./install.sh --enrolment FILE              a school's box; FILE comes from `county enrol`
-       sudo ./install.sh                               the box's programs, to upgrade or to enrol later
-       sudo ./install.sh --county [--name NAME --url URL]   the county's server; NAME and URL the first time
+usage: sudo ./install.sh [OPTION…]              the box's programs: install, or upgrade
+       sudo ./install.sh --county [OPTION…]     the county's server
+
+  --enrolment FILE     make this machine the school's box; FILE comes from `county enrol`
+  --name NAME --url URL   (with --county, the first time) the county's name, and where boxes reach it
+  --wheelhouse DIR     Python packages from this folder, none from the Internet; Debian packages too, where DIR/debs is
+  --uninstall          take the programs and units away; data stays
+  --purge              with --uninstall: the data too (asks first, unless --yes)
+  --dry-run            say every change, make none
+  --yes                ask nothing
 TEXT
 }
 
-kind=box enrolment='' name='' url=''
+kind=box enrolment='' name='' url='' wheelhouse='' remove='' purge='' dry='' yes=''
 while [ $# -gt 0 ]; do
   case "$1" in
     --county) kind=county ;;
-    --enrolment|--name|--url)
+    --uninstall) remove=1 ;;
+    --purge) purge=1 ;;
+    --dry-run) dry=1 ;;
+    --yes) yes=1 ;;
+    --enrolment|--name|--url|--wheelhouse)
       [ $# -ge 2 ] || { usage >&2; exit 2; }
-      case "$1" in --enrolment) enrolment=$2 ;; --name) name=$2 ;; --url) url=$2 ;; esac
+      case "$1" in --enrolment) enrolment=$2 ;; --name) name=$2 ;; --url) url=$2 ;; --wheelhouse) wheelhouse=$2 ;; esac
       shift ;;
     -h|--help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -26,19 +37,73 @@ while [ $# -gt 0 ]; do
   shift
 done
 fail() { echo "error: $1" >&2; exit 1; }
-[ "$(id -u)" -eq 0 ] || fail "run it as root (sudo)"
+# Every change goes through one of these two; a dry run has another pair.
+if [ -n "$dry" ]; then
+  change() { printf 'would run: %s\n' "$*"; }
+  write() { printf 'would write %s:\n' "$1"; sed 's/^/    /'; }
+else
+  change() { "$@"; }
+  write() { local new="$1.new"; cat >"$new"; mv -f "$new" "$1"; }
+fi
+
+# What this can't support is said before anything is changed.
 command -v apt-get >/dev/null || fail "this needs Debian 12 or 13, or Raspberry Pi OS"
+[ -n "$dry" ] || [ "$(id -u)" -eq 0 ] || fail "run it as root (sudo), or with --dry-run"
+# shellcheck source=/dev/null
+system=$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")
+case "$system" in
+  'debian 12'|'debian 13'|'raspbian 12'|'raspbian 13') ;;
+  *) fail "this is '$system'; Debian 12 or 13, or Raspberry Pi OS of the same age, is needed" ;;
+esac
+architecture=$(dpkg --print-architecture)
+case "$architecture" in
+  amd64|arm64) ;;
+  *) fail "this system is $architecture; a 64-bit one (arm64 or amd64) is needed: on a Raspberry Pi choose 'Raspberry Pi OS (64-bit)'" ;;
+esac
+[ -z "$purge" ] || [ -n "$remove" ] || fail "--purge goes with --uninstall"
 [ -z "$enrolment" ] || [ -r "$enrolment" ] || fail "cannot read $enrolment"
+[ -z "$enrolment" ] || [ "$kind" = box ] || fail "--enrolment is for a box"
 [ -z "$name$url" ] || { [ -n "$name" ] && [ -n "$url" ]; } || fail "--name and --url go together"
+[ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || fail "cannot read $wheelhouse"
+[ -z "$wheelhouse" ] || wheelhouse=$(realpath "$wheelhouse")
 
 if [ "$kind" = box ]; then
-  user=lessonbox units=(lessonbox-web lessonbox-sync lessonbox-agent)
+  user=lessonbox units=(lessonbox-web.socket lessonbox-helper.socket lessonbox-web.service lessonbox-sync.service lessonbox-agent.service)
+  templates=(lessonbox-helper@.service lessonbox-stick@.service)
   packages=(python3-venv avahi-daemon)
 else
-  user=lessonbox-county units=(county)
+  user=lessonbox-county units=(lessonbox-county.service) templates=()
   packages=(python3-venv ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei)
 fi
 data=/var/lib/$user
+running() { [ -d /run/systemd/system ]; }
+
+if [ -n "$remove" ]; then
+  if [ -n "$purge" ] && [ -z "$yes$dry" ]; then
+    read -rp "Delete $data with all its lessons and reports? Type yes: " answer
+    [ "$answer" = yes ] || fail "nothing was changed"
+  fi
+  for unit in "${units[@]}"; do
+    if running && [ -e "/etc/systemd/system/$unit" ]; then change systemctl disable --now --quiet "$unit" || true; fi
+  done
+  for unit in "${units[@]}" "${templates[@]}"; do change rm -f "/etc/systemd/system/$unit"; done
+  change rm -f "/usr/lib/sysusers.d/$user.conf"
+  if [ "$kind" = box ]; then
+    change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-sticks.rules
+  fi
+  other=lessonbox-county; [ "$kind" = box ] || other=lessonbox-web
+  if [ ! -e "/etc/systemd/system/$other.service" ]; then change rm -rf /opt/lessonbox /opt/lessonbox.d; fi
+  if [ -n "$purge" ]; then
+    change rm -rf "$data"  # a county's root key lies beside it and stays: no box would believe another
+    if id -u "$user" >/dev/null 2>&1; then change userdel "$user"; fi
+  fi
+  if running; then change systemctl daemon-reload; fi
+  if [ -n "$purge" ]; then echo "Removed, data too."; else echo "Removed. The data is still in $data."; fi
+  exit 0
+fi
+
+free=$(df --output=avail -BM /opt 2>/dev/null | tail -1 | tr -dc 0-9)
+[ "${free:-0}" -ge 400 ] || fail "400 MB are needed in /opt, ${free:-0} are free"
 
 missing=()
 for package in "${packages[@]}"; do
@@ -50,44 +115,101 @@ done
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "Installing Debian packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
-  apt-get install -qq -y --no-install-recommends "${missing[@]}"
+  if [ -n "$wheelhouse" ] && [ -d "$wheelhouse/debs" ]; then
+    change dpkg -i "$wheelhouse"/debs/*.deb
+  elif [ -n "$wheelhouse" ] && [ -z "$dry" ] && ! apt-get install -qq -y --no-install-recommends --no-download "${missing[@]}"; then
+    fail "without Internet these Debian packages must be here first: ${missing[*]} (or their .deb files in $wheelhouse/debs)"
+  else
+    change apt-get update -qq
+    change apt-get install -qq -y --no-install-recommends "${missing[@]}"
+  fi
 fi
 
 python=/usr/bin/python3
 "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
   fail "Python 3.11, 3.12 or 3.13 is needed"
-echo "Installing the programs into /opt/lessonbox"
-[ -x /opt/lessonbox/bin/python ] || "$python" -m venv /opt/lessonbox
-/opt/lessonbox/bin/python -m pip install --quiet --disable-pip-version-check --upgrade .
+# An image names the folder itself, so that it can be made again byte for byte.
+place=/opt/lessonbox.d/${LESSONBOX_PLACE:-$(date +%Y%m%d-%H%M%S)-$$}
+echo "Installing the programs into $place"
+change mkdir -p /opt/lessonbox.d
+change "$python" -m venv "$place"
+trap '[ -z "$place" ] || rm -rf "$place"' EXIT
+options=(--quiet --disable-pip-version-check)
+if [ -n "$wheelhouse" ]; then
+  wheel=$(find "$wheelhouse" -maxdepth 1 -name 'lessonbox-*.whl' | sort -V | tail -1)
+  options+=(--no-index --find-links "$wheelhouse")
+  pins=$wheelhouse/requirements.txt  # images/wheelhouse made it then: nothing else is let in
+else
+  wheel='' pins=images/requirements.txt
+fi
+if [ -r "$pins" ]; then
+  change "$place/bin/python" -m pip install "${options[@]}" --only-binary=:all: --require-hashes -r "$pins"
+fi
+change "$place/bin/python" -m pip install "${options[@]}" "${wheel:-.}"
+change "$place/bin/lessonbox" --help >/dev/null  # it runs here: only then it takes the old one's place
+if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then change mv -T /opt/lessonbox /opt/lessonbox.d/before; fi
+change ln -sfn "$place" /opt/lessonbox.new
+change mv -T /opt/lessonbox.new /opt/lessonbox
+kept=$place place=''
 
-id -u "$user" >/dev/null 2>&1 ||
-  useradd --system --user-group --home-dir "$data" --no-create-home --shell /usr/sbin/nologin "$user"
-for unit in "${units[@]}"; do install -m 644 "systemd/$unit.service" /etc/systemd/system/; done
+change install -D -m 644 "systemd/$user.sysusers" "/usr/lib/sysusers.d/$user.conf"
+change systemd-sysusers "/usr/lib/sysusers.d/$user.conf"
+if [ "$kind" = county ] && [ -e /etc/systemd/system/county.service ]; then  # its name until 2026-11
+  if running; then change systemctl disable --now --quiet county.service; fi
+  change rm -f /etc/systemd/system/county.service
+fi
+again=()  # a socket that is as it was is left open: a board that asks meanwhile waits, and is not refused
+for unit in "${units[@]}" "${templates[@]}"; do
+  case "$unit" in
+    *@.service) ;;
+    *.socket) cmp -s "systemd/$unit" "/etc/systemd/system/$unit" || again+=("$unit") ;;
+    *) again+=("$unit") ;;
+  esac
+  change install -m 644 "systemd/$unit" "/etc/systemd/system/$unit"
+done
+if [ "$kind" = box ]; then
+  change install -D -m 644 systemd/70-lessonbox-sticks.rules /etc/udev/rules.d/70-lessonbox-sticks.rules
+  change install -D -m 644 systemd/lessonbox.tmpfiles /usr/lib/tmpfiles.d/lessonbox.conf
+  change install -D -m 644 systemd/lessonbox.journald /etc/systemd/journald.conf.d/lessonbox.conf
+  change systemd-tmpfiles --create /usr/lib/tmpfiles.d/lessonbox.conf
+fi
 
 if [ -n "$enrolment" ] && [ ! -e "$data/box.toml" ]; then
-  /opt/lessonbox/bin/lessonbox init --data "$data" --enrolment "$enrolment"
+  change /opt/lessonbox/bin/lessonbox init --data "$data" --enrolment "$enrolment"
 elif [ -n "$name" ] && [ ! -e "$data/county.toml" ]; then
   # Root makes the keys, so that the root key beside the data folder is out of the server's reach.
-  /opt/lessonbox/bin/county init --data "$data" --name "$name" --url "$url"
+  change /opt/lessonbox/bin/county init --data "$data" --name "$name" --url "$url"
 fi
-if [ -d "$data" ]; then chown -R "$user:$user" "$data"; fi
+if [ -d "$data" ]; then change chown -R "$user:$user" "$data"; fi
 
 # avahi owns the host name that boards type; a name that somebody chose stays.
-avahi=/etc/avahi/avahi-daemon.conf renamed=
+avahi=/etc/avahi/avahi-daemon.conf renamed=''
 if [ "$kind" = box ] && [ -f "$avahi" ] && ! grep -q '^host-name=' "$avahi"; then
-  sed -i 's/^\[server\]/[server]\nhost-name=lesson/' "$avahi"
+  sed 's/^\[server\]/[server]\nhost-name=lesson/' "$avahi" | write "$avahi"
   renamed=yes
 fi
 
-if [ -d /run/systemd/system ]; then
-  if [ -n "$renamed" ]; then systemctl restart avahi-daemon; fi
-  systemctl daemon-reload
-  systemctl enable --quiet "${units[@]}"
-  systemctl restart "${units[@]}"
+if running; then
+  if [ -n "$renamed" ]; then change systemctl restart avahi-daemon; fi
+  change systemctl daemon-reload
+  change systemctl enable --quiet "${units[@]}"
+  change systemctl restart "${again[@]}"
+  change systemctl start "${units[@]}"
+  if [ "$kind" = box ]; then
+    change systemctl restart systemd-journald
+    if [ -e /run/udev/control ]; then change udevadm control --reload; fi
+  fi
+else
+  for unit in "${units[@]}"; do change systemctl enable --quiet "$unit"; done  # in an image that is being made
 fi
-if [ -e "$data/box.toml" ]; then
-  echo "The box is ready: http://lesson.local/ and $(hostname -I | awk '{print "http://" $1 "/"}')"
+# The one before stays, for going back; older ones go.
+if [ -z "$dry" ]; then
+  find /opt/lessonbox.d -mindepth 1 -maxdepth 1 ! -path "$kept" | sort | head -n -1 | xargs -r rm -rf
+fi
+if [ -n "$dry" ]; then
+  echo "Nothing was changed."
+elif [ -e "$data/box.toml" ]; then
+  echo "The box is ready: http://lesson.local/ $(hostname -I | awk '$1 {print "and http://" $1 "/"}')"
 elif [ -e "$data/county.toml" ]; then
   echo "The county is ready: sudo -u $user /opt/lessonbox/bin/county publish FOLDER"
 else

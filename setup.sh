@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `make` needs on a fresh Debian 12 or 13: packages of the system, then .venv with this project in it.
-# usage: setup.sh demo|test|bench      (bench holds test, test holds demo)
+# usage: setup.sh demo|test|bench|image      (bench and image hold test, test holds demo)
 # A second call changes nothing and takes a tenth of a second.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -9,9 +9,10 @@ want=${1:-demo}
 # One entry a line; a|b is satisfied by either, and the first is installed.
 demo_packages=(python3-venv ffmpeg espeak-ng fontconfig fonts-wqy-microhei fonts-dejavu-core poppler-utils
                'libreoffice-impress-nogui|libreoffice-impress')
-test_packages=(chromium iproute2 nftables avahi-daemon avahi-utils dbus git procps shellcheck bindfs faketime qbittorrent-nox
-               dosfstools mtools)
+test_packages=(chromium systemd iproute2 nftables avahi-daemon avahi-utils dbus git procps shellcheck bindfs faketime qbittorrent-nox
+               dosfstools mtools fdisk bmap-tools util-linux systemd-container mmdebstrap xvfb xdotool libzbar0)
 bench_packages=(nginx-light fonts-arphic-ukai)
+image_packages=(mmdebstrap fdisk dosfstools mtools e2fsprogs bmap-tools xz-utils unzip qemu-system-x86 ovmf openssh-client)
 
 packages=("${demo_packages[@]}")
 extras=samples
@@ -19,7 +20,8 @@ case "$want" in
   demo) ;;
   test) packages+=("${test_packages[@]}"); extras=samples,test ;;
   bench) packages+=("${test_packages[@]}" "${bench_packages[@]}"); extras=samples,test ;;
-  *) echo "usage: setup.sh demo|test|bench" >&2; exit 2 ;;
+  image) packages+=("${test_packages[@]}" "${image_packages[@]}"); extras=samples,test ;;
+  *) echo "usage: setup.sh demo|test|bench|image" >&2; exit 2 ;;
 esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import ipaddress
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from appliance.agent import read_floor
 from appliance.announce.avahi import avahi_host_name
 from appliance.announce.mdns import own_avahi_name
-from appliance.config import BoxPaths, county_urls, load_settings, read_enrolment
+from appliance.config import BoxPaths, county_urls, has_line, load_settings, read_enrolment
+from appliance.health import machine as machines
+from appliance.health import probes
+from appliance.health.faults import FIXES, fault_of
+from appliance.health.machine import Machine
+from appliance.health.probes import Found
 from appliance.usage.dating import believable
 from appliance.usage.outbox import read_agent_status
 from appliance.usage.upload import Asker
@@ -25,7 +33,7 @@ from content_sync.adapters.keys import BoxKey
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import LessonBoxError
 from content_sync.formats.canonical import load, time_text
-from content_sync.ports import Clock
+from content_sync.ports import Clock, Problem
 from content_sync.terminal import size_text
 
 MANY_BATCHES = 50
@@ -39,6 +47,8 @@ class Check:
     name: str
     found: str
     code: str = ""
+    #: The same for pages, in Chinese with `found` in brackets; empty: other programs tell it there.
+    message: str = ""
 
     @property
     def remedy(self) -> str:
@@ -51,32 +61,117 @@ class Check:
             "name": self.name,
             "ok": not self.code,
             "code": self.code,
+            "fault": fault_of(self.code) if self.code else "",
+            "fix": FIXES.get(self.code, ""),
             "message": self.found,
             "remedy": self.remedy,
         }
 
 
-def diagnose(data: Path, clock: Clock, http: Asker) -> list[Check]:
-    """Every check, in order of importance. Writes nothing but a small file that it deletes again."""
+#: What a failing check is called on pages.
+_CHINESE = {
+    "data folder": "课箱的数据写不下去",
+    "space": "磁盘快满了",
+    "county": "连不上县里的服务器",
+    "county's name": "查不到县里服务器的地址",
+    "libtorrent": "下载用的程序没有装好",
+}
+
+
+def diagnose(
+    data: Path, clock: Clock, http: Callable[[str], Asker], machine: Machine = Machine()
+) -> list[Check]:
+    """Every check, in order of importance. Writes nothing but a small file that it deletes again.
+    `http`: asks over the proxy that it is given."""
     paths = BoxPaths(data)
+    parts: list[tuple[str, Callable[[], list[Found]], str]] = [
+        ("disks", lambda: machines.disks(machine), "nothing says that a disk is dying"),
+        ("file systems", lambda: machines.filesystems(machine, data.absolute()), "no errors noted, writable"),
+        ("kernel log", lambda: machines.log(machine), "no complaints that can be read"),
+        ("power", lambda: machines.power(machine), "no undervoltage that this machine would show"),
+        ("temperature", lambda: machines.heat(machine), "not hot"),
+        ("link", lambda: machines.links(machine), "linked"),
+        ("programs", lambda: machines.units(machine), "none keeps ending"),
+        ("receiver", lambda: _receiver(paths, clock), "nothing that was heard before is missing"),
+    ]
+    seen = [check for name, look, well in parts for check in _machine(name, look, well)]
+    linked = not any(check.code == "E-LINK" for check in seen)
     checks: list[tuple[str, Callable[[], str]]] = [
         ("data folder", lambda: _writable(paths)),
         ("set up", lambda: _set_up(paths)),
         ("space", lambda: _space(paths)),
         ("clock", lambda: _clock(paths, clock)),
-        ("county", lambda: _county(paths, http)),
+        ("county's name", lambda: _resolved(paths, linked)),
+        ("county", lambda: _county(paths, http, linked)),
         ("libtorrent", _libtorrent),
         ("name", lambda: _name(paths)),
         ("reports", lambda: _reports(paths)),
     ]
-    return [*(_run(name, check) for name, check in checks), *_told(paths)]
+    return [*seen, *(_run(name, check) for name, check in checks), *_told(paths)]
+
+
+def told(checks: list[Check], now: int) -> list[Problem]:
+    """What the pages are to show of it: what no other program tells them."""
+    return [Problem(check.code, check.name, check.message, now) for check in checks if check.message]
+
+
+def _machine(name: str, look: Callable[[], list[Found]], well: str) -> list[Check]:
+    found = look()
+    return [Check(name, one.english, one.code, one.message) for one in found] or [Check(name, well)]
 
 
 def _run(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, check())
     except LessonBoxError as error:
-        return Check(name, error.what, error.code)
+        words = _CHINESE.get(name)
+        return Check(name, error.what, error.code, f"{words}（{error.what}）" if words else "")
+
+
+def _receiver(paths: BoxPaths, clock: Clock) -> list[Found]:
+    """Whether a receiver that was heard before is heard still."""
+    try:
+        with closing(StateReader(paths.state_db)) as state:
+            heard = state.status("reception") or {}
+        wall = int(clock.wall())
+        sure = believable(wall, read_floor(paths), clock.source())
+        return probes.silence(heard.get("last"), wall if sure else None)
+    except LessonBoxError:
+        return []  # told by the check of the databases
+
+
+def _hosts(paths: BoxPaths) -> list[str]:
+    """Names among the county's addresses: what has to be looked up."""
+    found = []
+    for url in county_urls(load_settings(paths.data), read_enrolment(paths).urls):
+        host = urlsplit(url).hostname or ""
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            found.append(host)
+    return found
+
+
+def _not_asked(paths: BoxPaths, linked: bool) -> str:
+    """Why the county need not be asked for: another check tells what lacks."""
+    if not linked:
+        return "not asked: no link"
+    if not paths.enrolment.exists():
+        return "not asked: this box is not enrolled"
+    return "" if has_line(load_settings(paths.data)) else "not asked: this box only receives"
+
+
+def _resolved(paths: BoxPaths, linked: bool) -> str:
+    why_not = _not_asked(paths, linked)
+    if why_not:
+        return why_not
+    hosts = [] if load_settings(paths.data).text("proxy") else _hosts(paths)  # a proxy looks them up itself
+    for host in hosts:
+        try:
+            socket.getaddrinfo(host, None)
+        except (OSError, UnicodeError) as error:
+            raise errors.NameServiceError(f"{host}: {error}") from None
+    return ", ".join(hosts) + " found" if hosts else "no name to look up"
 
 
 def _writable(paths: BoxPaths) -> str:
@@ -118,12 +213,15 @@ def _clock(paths: BoxPaths, clock: Clock) -> str:
     return found
 
 
-def _county(paths: BoxPaths, http: Asker) -> str:
+def _county(paths: BoxPaths, http: Callable[[str], Asker], linked: bool) -> str:
+    why_not = _not_asked(paths, linked)
+    if why_not:
+        return why_not
     urls = county_urls(load_settings(paths.data), read_enrolment(paths).urls)
-    failures = []
+    failures, asker = [], http(load_settings(paths.data).text("proxy"))
     for url in urls:
         try:
-            answer = http.ask("GET", f"{url}/healthz", 4096)
+            answer = asker.ask("GET", f"{url}/healthz", 4096)
             if answer.status == 200 and load(answer.body, 4096).get("ok") is True:
                 return f"{url} answers"
             failures.append(f"{url} answers {answer.status}, but not as a county")

@@ -1,0 +1,268 @@
+"""What a box does with its card at each start: no typing, and nothing on the card keeps it from coming up.
+
+The config becomes files below /run, made anew at each start: there is no half-configured state that could be
+kept. Only two things last: settings in box.toml, each replaced whole, and the enrolment, whose order is
+checkpoint, then act: the data folder is complete and durable before the claim is erased from the card. Every
+step may be cut off by a power cut and is simply done again at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from appliance.config import BOX_SETTINGS, BoxPaths, read_enrolment
+from appliance.firstboot import network
+from appliance.health.faults import fault_of, urgency
+from appliance.health.problems import keep
+from appliance.setup import blank, enrol, enrolments
+from appliance.wiring import open_state
+from content_sync.adapters.files import (
+    edited,
+    make_durable,
+    move_durable,
+    read_capped,
+    remove,
+    storage_error,
+    sync_folder,
+    write_at,
+    write_durable,
+)
+from content_sync.errors import ConfigError, EnrolError, LessonBoxError, NotFoundError, SettingError
+from content_sync.formats.boxconfig import (
+    CONFIG_NAME,
+    ENROLMENT_NAME,
+    MAX_CONFIG,
+    BoxConfig,
+    parse_boxconfig,
+)
+from content_sync.formats.enrolment import Enrolment
+from content_sync.ports import Problem
+from content_sync.settings import Settings, parse, toml_value
+
+_USED = ".used"
+_LONGEST_NAME = 60
+WELL, TROUBLE, NOT_ENROLLED = "well", "trouble", "not enrolled"
+
+
+class Host(Protocol):
+    """What the machine does for it (host.py)."""
+
+    def as_user(self) -> AbstractContextManager[None]:
+        """Inside, files are made as the programs' user, whose folder the data is."""
+
+    def writable(self, folder: Path) -> AbstractContextManager[None]:
+        """Inside, the file system that holds `folder` can be written to, if it can be."""
+
+    def sticks(self) -> Sequence[Path]:
+        """What is mounted where people plug sticks in."""
+
+    def host_name(self, name: str) -> None:
+        """The machine's name until the next start. Raises OSError."""
+
+    def configured(self, wifi: bool, ssh: bool) -> None:
+        """Let the machine's own programs read what was written below /run."""
+
+    def show(self, state: str) -> None:
+        """WELL, TROUBLE or NOT_ENROLLED by a lamp, where there is one."""
+
+
+@dataclass
+class Boot:
+    """One start. `card`: the FAT partition's folder; `run`: /run; `now`: unix seconds, as far as known."""
+
+    card: Path
+    data: Path
+    run: Path
+    host: Host
+    now: int
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def own(self) -> Path:
+        """Where what is made for other programs lies."""
+        return self.run / "lessonbox-firstboot"
+
+    def work(self) -> list[Problem]:
+        """All of it; what was wrong. Raises nothing that has a name."""
+        config = BoxConfig()
+        with self._step("card"):
+            config = self._read()
+        with self._step("enrolment"):
+            self._enrolment()
+        with self._step("folder"), self.host.as_user():
+            if not BoxPaths(self.data).enrolment.exists():
+                blank(self.data)
+            open_state(BoxPaths(self.data).state_db).close()
+        with self._step("settings"), self.host.as_user():
+            self._settings(config)
+        with self._step("network"):
+            self._network(config)
+        with self._step("name"):
+            if config.host_name:
+                self.host.host_name(config.host_name)
+        with self._step("pages"), self.host.as_user():
+            keep(BoxPaths(self.data).firstboot, self.problems)
+        with self._step("console"):
+            self._say()
+        return self.problems
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except LessonBoxError as error:
+            self._wrong(error.code, name, _WORDS[name], error.what)
+        except OSError as error:
+            named = storage_error(error, name)
+            self._wrong(named.code, name, _WORDS[name], named.what)
+
+    def _wrong(self, code: str, subject: str, chinese: str, english: str) -> None:
+        self.problems.append(Problem(code, subject, f"{chinese}（{english}）", self.now))
+
+    def _read(self) -> BoxConfig:
+        try:
+            text = read_capped(self.card / CONFIG_NAME, MAX_CONFIG)
+        except NotFoundError:
+            return BoxConfig()
+        found = parse_boxconfig(text)
+        for wrong in found.problems:
+            self._wrong(ConfigError.code, CONFIG_NAME, wrong.text("zh"), wrong.text("en"))
+        return found.config
+
+    # The claim
+
+    def _enrolment(self) -> None:
+        paths = BoxPaths(self.data)
+        for folder in (self.card, *self.host.sticks()):
+            for left in sorted(folder.glob(f"*{_USED}")):
+                self._erase(left, lambda path: path)
+        enrolled = read_enrolment(paths) if paths.enrolment.exists() else None
+        if enrolled is None:
+            path = self._chosen()
+            if path is None:
+                return
+            content = read_capped(path, 1 << 20)
+            with self.host.as_user():
+                enrolled = enrol(self.data, content)
+        self._spent(enrolled)
+
+    def _chosen(self) -> Path | None:
+        """The one enrolment file there is: the card's, else a stick's."""
+        for folder in (self.card, *self.host.sticks()):
+            found = enrolments(folder)
+            if len({enrolment.box for _, enrolment in found}) > 1:
+                raise EnrolError(
+                    f"{len(found)} enrolment files in {folder.name}: choose one on the page /enrol"
+                )
+            if found:
+                return found[0][0]
+        if (self.card / ENROLMENT_NAME).exists():
+            raise EnrolError(f"{ENROLMENT_NAME} on the card is damaged, or its claim was used")
+        return None
+
+    def _spent(self, enrolled: Enrolment) -> None:
+        """Erase the claim wherever it still lies; a claim of another box stays and is told."""
+        for folder in (self.card, *self.host.sticks()):
+            for path, there in enrolments(folder):
+                own = (there.box, there.county) == (enrolled.box, enrolled.county)
+                if own and enrolled.claim in (None, there.claim):
+                    self._erase(path, lambda path: path.with_name(path.name + _USED))
+                elif folder == self.card:
+                    whose = "has another claim" if own else f"is for {there.box}"
+                    raise EnrolError(f"{path.name} on the card {whose}, this box stays {enrolled.box}")
+
+    def _erase(self, path: Path, aside: Callable[[Path], Path]) -> None:
+        """Renamed first, so that a half-erased file is never taken for a damaged one."""
+        with self.host.writable(path.parent):
+            used = aside(path)
+            if used != path:
+                move_durable(path, used)
+            with edited(used) as descriptor:
+                write_at(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+                make_durable(descriptor)
+            remove(used)
+            sync_folder(used.parent)
+
+    # What the config says
+
+    def _settings(self, config: BoxConfig) -> None:
+        said = {
+            name: value for name, value in (("host_name", config.host_name), ("proxy", config.proxy)) if value
+        }
+        path = BoxPaths(self.data).config
+        text = before = read_capped(path, 1 << 20).decode("utf-8", "replace")
+        if len(said.get("host_name", "")) > _LONGEST_NAME:
+            raise SettingError(f"host_name has more than {_LONGEST_NAME} letters")
+        for name, value in said.items():
+            if settings_of(text).text(name) != value:
+                text = with_setting(text, name, value)
+        if text != before and settings_of(text):
+            write_durable(path, text.encode())
+
+    def _network(self, config: BoxConfig) -> None:
+        files = network.networks(config)
+        for name in (network.CABLE, network.WIFI):
+            self._lay(self.run / "systemd" / "network" / name, files.get(name, ""))
+        keys = "".join(f"{key}\n" for key in config.ssh_keys)
+        self._lay(self.own / "wpa.conf", network.wpa(config), 0o600)
+        self._lay(self.own / "authorized_keys", keys)
+        self.host.configured(bool(config.wifi_name), bool(keys))
+
+    def _lay(self, path: Path, text: str, mode: int = 0o644) -> None:
+        if text:
+            write_durable(path, text.encode(), mode)
+        elif path.exists():
+            remove(path)
+            sync_folder(path.parent)
+
+    # Telling
+
+    def _say(self) -> None:
+        enrolled = BoxPaths(self.data).enrolment.exists()
+        write_durable(self.run / "issue.d" / "lessonbox.issue", issue(self.problems, enrolled).encode())
+        self.host.show(TROUBLE if self.problems else WELL if enrolled else NOT_ENROLLED)
+
+
+_WORDS = {
+    "card": "卡上的设置读不出来",
+    "enrolment": "登记文件没有用上",
+    "folder": "课箱的数据文件夹没有准备好",
+    "settings": "卡上的设置没有写进课箱",
+    "network": "网络没有按卡上的设置配好",
+    "name": "主机名没有改成",
+    "pages": "这些问题没有写到页面上",
+    "console": "这些问题没有写到屏幕上",
+}
+
+
+def settings_of(text: str) -> Settings:
+    """box.toml as the programs will read it. Raises SettingError."""
+    return parse(BOX_SETTINGS, text)
+
+
+def with_setting(text: str, name: str, value: str) -> str:
+    """box.toml with one setting changed: in its own line, which may be a comment, else in a new first one."""
+    line = f"{name} = {toml_value(value)}"
+    for pattern in (rf"(?m)^{name}\s*=.*$", rf"(?m)^#\s*{name}\s*=.*$"):
+        if re.search(pattern, text):
+            return re.sub(pattern, lambda _: line, text, count=1)
+    return f"{line}\n{text}"
+
+
+def issue(problems: Sequence[Problem], enrolled: bool) -> str:
+    """What the console shows above its prompt (agetty(8), /run/issue.d). ASCII: a console has no Chinese;
+    without backslashes and @, which agetty would replace, but for the address."""
+    lines = ["", "Lesson Box: open http://\\4/ in a browser of this network."]
+    if not enrolled:
+        lines.append("This box is not enrolled yet: open http://\\4/enrol")
+    for problem in sorted(problems, key=lambda p: urgency(p.code))[:8]:
+        english = problem.message.rpartition("（")[2].removesuffix("）")
+        plain = "".join(c if " " <= c <= "~" and c not in "\\@" else "?" for c in english)[:150]
+        lines.append(f"{fault_of(problem.code)} {problem.code}: {plain}")
+    return "\n".join([*lines, "", ""])

@@ -1,0 +1,58 @@
+"""Files of systemd-networkd and wpa_supplicant for what a card's config says (decision 0035). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from content_sync.formats.boxconfig import BoxConfig
+
+CABLE, WIFI = "10-lessonbox-cable.network", "10-lessonbox-wifi.network"
+
+
+def networks(config: BoxConfig) -> dict[str, str]:
+    """The .network files. Without an address and without Wi-Fi none: the machine's own asks by DHCP.
+
+    Link-local addresses stay on: with an address that was mistyped the box is found by its name all the same.
+    """
+    made = {}
+    if config.wifi_name:
+        made[WIFI] = _network("wlan", config)
+    elif config.address:
+        made[CABLE] = _network("ether", config)
+    return made
+
+
+def _network(kind: str, config: BoxConfig) -> str:
+    # No kind: a bridge, a container's end or a tunnel is none of the school's sockets.
+    lines = ["# Made at each start of lessonbox.conf on the card.", "[Match]", f"Type={kind}", "Kind=!*", ""]
+    lines += ["[Network]", "LinkLocalAddressing=yes", "MulticastDNS=no"]
+    if config.address:
+        lines += ["DHCP=no", f"Address={config.address}"]
+        lines += [f"Gateway={config.gateway}"] if config.gateway else []
+    else:
+        lines += ["DHCP=yes"]
+    lines += [f"DNS={server}" for server in config.dns]
+    return "\n".join(lines) + "\n"
+
+
+def wpa(config: BoxConfig) -> str:
+    """wpa_supplicant.conf; empty without Wi-Fi.
+
+    The name stands as hex digits and the key as what wpa_passphrase makes of the password, so that nothing
+    that was typed can be taken for more lines.
+    """
+    if not config.wifi_name:
+        return ""
+    name = config.wifi_name.encode()
+    lines = ["ctrl_interface=/run/wpa_supplicant", f"country={config.wifi_country or 'CN'}", "network={"]
+    lines += [f"\tssid={name.hex()}", "\tscan_ssid=1"]
+    lines += [f"\tpsk={_key(config.wifi_password, name)}"] if config.wifi_password else ["\tkey_mgmt=NONE"]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _key(password: str, name: bytes) -> str:
+    """IEEE 802.11i, H.4; 64 hex digits are the key already."""
+    if re.fullmatch(r"[0-9A-Fa-f]{64}", password):
+        return password.lower()
+    return hashlib.pbkdf2_hmac("sha1", password.encode(), name, 4096, 32).hex()

@@ -1,0 +1,46 @@
+"""os_list.py PATH VERSION: the entry of PATH.img.xz for Raspberry Pi Imager's list of systems, as JSON.
+
+`url` holds the bare file name: whoever publishes the files puts their address before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def sha256(path: Path) -> str:
+    """Of the whole file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def entry(path: Path, version: str, released: datetime) -> dict[str, Any]:
+    """One member of `os_list`; `path` without its `.img`."""
+    image, packed = Path(f"{path}.img"), Path(f"{path}.img.xz")
+    return {
+        "name": f"Lesson Box 课箱 {version}",
+        "description": "A school's box: mirrors the county's lessons and serves them to the boards. "
+        "学校课箱：同步县里的课程，供教室大屏使用。",
+        "icon": "icon.svg",
+        "url": packed.name,
+        "bmap_url": f"{path.name}.bmap",
+        "extract_size": image.stat().st_size,
+        "extract_sha256": sha256(image),
+        "image_download_size": packed.stat().st_size,
+        "image_download_sha256": sha256(packed),
+        "release_date": released.strftime("%Y-%m-%d"),
+        "init_format": "none",
+        "devices": [],  # none of the Raspberry Pis
+    }
+
+
+if __name__ == "__main__":
+    made = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
+    found = entry(Path(sys.argv[1]), sys.argv[2], made)
+    print(json.dumps({"os_list": [found]}, ensure_ascii=False, indent=1))

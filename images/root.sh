@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# usage: root.sh ARCH FOLDER       Debian 13 with the packages of images/packages, and nothing of ours yet.
+# No loop device, no mount of ours.
+# shellcheck disable=SC2016  # hooks are read by a shell of their own
+set -euo pipefail
+arch=$1 out=$2
+here=$(cd "$(dirname "$0")" && pwd)
+suite=trixie
+
+# The mirror is the one this machine itself uses; it gets no further than this temporary file.
+sources=$(mktemp --suffix=.sources)
+trap 'rm -f "$sources"' EXIT
+[ -r /etc/apt/sources.list.d/debian.sources ] || { echo "error: /etc/apt/sources.list.d/debian.sources is needed" >&2; exit 1; }
+# shellcheck source=/dev/null
+host=$(. /etc/os-release && echo "$VERSION_CODENAME")
+sed -E -e 's/^Components:.*/Components: main non-free-firmware/' -e '/^#/d' -e "s/\b$host/$suite/g" \
+  /etc/apt/sources.list.d/debian.sources >"$sources"
+
+packages=$(sed -E -e 's/#.*//' -e '/^ *$/d' "$here/packages" | tr '\n' ',')
+
+# Drivers that no box has: they would be half of the image. Kept on purpose: USB storage and SCSI (disks), fs/smb (the receiver
+# PC's share), rtc and i2c (DS3231 clocks), hwmon and power (temperature, undervoltage), net/usb (4G sticks, USB LAN), USB serial.
+dropped=(sound drivers/media drivers/staging drivers/infiniband drivers/isdn drivers/iio drivers/accel drivers/comedi
+  drivers/gpu/drm/amd drivers/gpu/drm/nouveau drivers/gpu/drm/radeon drivers/gpu/drm/xe drivers/gpu/drm/msm
+  drivers/net/ethernet/mellanox drivers/net/ethernet/chelsio drivers/net/ethernet/qlogic drivers/net/ethernet/netronome
+  drivers/net/ethernet/broadcom/bnx2x drivers/net/ethernet/cisco drivers/net/ethernet/sfc drivers/net/can
+  drivers/platform/chrome drivers/target drivers/nvme/target drivers/ufs drivers/mtd drivers/input/joystick drivers/input/touchscreen
+  fs/ocfs2 fs/xfs fs/btrfs fs/gfs2 fs/ceph fs/bcachefs fs/f2fs fs/jfs fs/reiserfs fs/nilfs2 fs/afs fs/dlm fs/orangefs)
+options=()
+for folder in "${dropped[@]}"; do
+  options+=("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/$folder/*" "--dpkgopt=path-exclude=/lib/modules/*/kernel/$folder/*")
+done
+for folder in man doc locale i18n info lintian bug; do options+=("--dpkgopt=path-exclude=/usr/share/$folder/*"); done
+options+=("--dpkgopt=path-include=/usr/share/doc/*/copyright")
+
+# What maintainer scripts would make is either made later, once, or never shipped: bytecode (slow when emulated), host keys.
+later='/usr/bin/py3compile /usr/bin/ssh-keygen'
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1700000000} mmdebstrap --quiet --mode=root --variant=apt --arch="$arch" --format=directory \
+  --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' --dpkgopt='force-unsafe-io' "${options[@]}" \
+  --essential-hook="for f in $later; do chroot \"\$1\" dpkg-divert --quiet --local --rename --add \$f; ln -sf /bin/true \"\$1\$f\"; done" \
+  --essential-hook='cd "$1" && mkdir -p etc/initramfs-tools/conf.d usr/share/initramfs-tools/modules.d usr/share/initramfs-tools/scripts/local-bottom' \
+  --essential-hook="copy-in '$here/initramfs/lessonbox.conf' /etc/initramfs-tools/conf.d" \
+  --essential-hook="copy-in '$here/initramfs/lessonbox.modules' /usr/share/initramfs-tools/modules.d" \
+  --essential-hook="copy-in '$here/initramfs/lessonbox' /usr/share/initramfs-tools/scripts/local-bottom" \
+  --include="$packages" \
+  --customize-hook="for f in $later; do rm -f \"\$1\$f\"; chroot \"\$1\" dpkg-divert --quiet --local --rename --remove \$f; done" \
+  --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old "$1"/var/log/*' \
+  "$suite" "$out" "$sources"
+# The mirror's name is not the box's business: it has no apt source at all, its updates come as one signed file.
+rm -rf "$out"/etc/apt/sources.list "$out"/etc/apt/sources.list.d/* "$out"/var/lib/apt/lists/*

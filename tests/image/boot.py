@@ -1,0 +1,230 @@
+"""Boots an amd64 image in QEMU as a board would find it: python -m tests.image.boot IMAGE.
+
+The image is copied onto a larger card first; its data partition gets a box that a county filled here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e import library
+from tests.e2e.programs import ROOT, free_port
+
+MIB = 1024 * 1024
+FIRMWARE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+
+class BootError(Exception):
+    """The machine did not do what was waited for; the message holds the end of its console."""
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, timeout: float = 600) -> str:
+    """Run a command to its end; what it printed."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words, check=True, capture_output=True, text=True, cwd=ROOT, env=env, timeout=timeout
+    )
+    return done.stdout
+
+
+def partitions(image: Path) -> dict[str, tuple[int, int]]:
+    """Offset and size in bytes of each partition by its name."""
+    table = json.loads(run("sfdisk", "--json", image))["partitiontable"]
+    return {it["name"]: (it["start"] * 512, it["size"] * 512) for it in table["partitions"]}
+
+
+def make_box(folder: Path) -> Path:
+    """A box's data folder as a stick from its county leaves it: two lessons, whole and verified."""
+    county, box, stick = folder / "county", folder / "lessonbox", folder / "stick"
+    library.two_lessons(folder / "tree")
+    python = sys.executable
+    url = "http://county.invalid"
+    run(python, "-m", "county", "init", "--data", county, "--name", "清河县", "--url", url)
+    run(python, "-m", "county", "publish", "--data", county, folder / "tree")
+    enrol: list[str | Path] = ["--school-code", "001", "--name", "东沟小学", "--out", folder / "school.json"]
+    run(python, "-m", "county", "enrol", "--data", county, *enrol)
+    run(python, "-m", "appliance", "init", "--data", box, "--enrolment", folder / "school.json")
+    stick.mkdir()
+    run(python, "-m", "county", "export", "--data", county, stick)
+    run(python, "-m", "appliance", "import", "--data", box, stick)
+    return box
+
+
+def put_data(card: Path, tree: Path) -> None:
+    """Give the card's data partition the folders of `tree`, under the label and ids that it has."""
+    offset, size = partitions(card)["data"]
+    new = card.with_suffix(".data")
+    with new.open("wb") as file:
+        file.truncate(size)
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-L", "lessonbox-data", "-d", tree, new)
+    run("dd", f"if={new}", f"of={card}", "bs=1M", f"seek={offset // MIB}", "conv=notrunc,sparse")
+    new.unlink()
+
+
+def put_on_fat(card: Path, file: Path, name: str) -> None:
+    """Copy a file onto the FAT partition, as a technician would."""
+    offset = partitions(card)["boot"][0]
+    run(
+        "mcopy",
+        "-o",
+        "-i",
+        f"{card}@@{offset}",
+        file,
+        f"::/{name}",
+        env={**os.environ, "MTOOLS_SKIP_CHECK": "1"},
+    )
+
+
+def make_card(image: Path, card: Path, size: int) -> None:
+    """A card of `size` bytes, flashed with the image."""
+    run("cp", "--sparse=always", image, card)
+    os.truncate(card, size)
+
+
+@dataclass
+class Machine:
+    """A running virtual machine; ports are this machine's."""
+
+    process: subprocess.Popen[bytes]
+    http: int
+    ssh: int
+    key: Path
+    console: Path
+    started: float
+
+    def seconds(self) -> float:
+        """Since power was switched on."""
+        return time.monotonic() - self.started
+
+    def get(self, path: str, timeout: float = 10) -> bytes:
+        """A page of the box. Raises OSError."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=timeout) as answer:
+            body: bytes = answer.read()
+            return body
+
+    def wait_for(self, path: str, timeout: float) -> bytes:
+        """The page once it answers with 200. Raises BootError."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                return self.get(path, timeout=60)  # emulated and cold, a page takes long
+            except OSError:
+                time.sleep(0.5)
+        raise BootError(f"no {path} after {self.seconds():.0f} s\n{self.console_end()}")
+
+    def console_end(self) -> str:
+        """The last lines of the serial console."""
+        return self.console.read_text("utf-8", "replace")[-4000:] if self.console.exists() else ""
+
+    def command(self, words: str, timeout: float = 120) -> str:
+        """Run a shell command inside, over SSH. Raises CalledProcessError."""
+        options = [
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "BatchMode=yes",
+        ]
+        ssh = ["ssh", "-i", str(self.key), "-p", str(self.ssh), "-o", "ConnectTimeout=30"]
+        for option in options:
+            ssh += ["-o", option]
+        return run(*ssh, "root@127.0.0.1", words, timeout=timeout)
+
+
+@contextmanager
+def booted(card: Path, key: Path, *disks: Path) -> Iterator[Machine]:
+    """A PC with 2 cores and 1 GB that boots `card` by UEFI, `disks` in its USB. Ends by a power cut."""
+    work = card.parent
+    variables = work / "uefi-variables.fd"
+    shutil.copy(FIRMWARE[1], variables)
+    http, ssh = free_port(), free_port()
+    console = work / "console.log"
+    console.unlink(missing_ok=True)
+    words = ["qemu-system-x86_64", "-M", "q35", "-cpu", "Nehalem", "-accel", "tcg,thread=multi", "-smp", "2"]
+    words += ["-m", "1024", "-nographic", "-nodefaults", "-no-reboot", "-serial", f"file:{console}"]
+    words += ["-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE[0]}"]
+    words += ["-drive", f"if=pflash,format=raw,file={variables}"]
+    words += [
+        "-drive",
+        f"if=none,id=card,format=raw,file={card},discard=unmap",
+        "-device",
+        "virtio-blk-pci,drive=card",
+    ]
+    words += ["-device", "virtio-rng-pci", "-device", "qemu-xhci"]
+    for number, disk in enumerate(disks):
+        words += ["-drive", f"if=none,id=usb{number},format=raw,file={disk}"]
+        words += ["-device", f"usb-storage,drive=usb{number},removable=on"]
+    forwards = f"hostfwd=tcp:127.0.0.1:{http}-:80,hostfwd=tcp:127.0.0.1:{ssh}-:22"
+    words += ["-netdev", f"user,id=lan,{forwards}", "-device", "virtio-net-pci,netdev=lan,romfile="]
+    with (work / "qemu.log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        yield Machine(process, http, ssh, key, console, time.monotonic())
+    finally:
+        process.kill()
+        process.wait()
+
+
+MEMORY = (
+    "cd /sys/fs/cgroup/system.slice; "
+    "for u in web sync agent; do t=0; for p in $(cat lessonbox-$u.service/cgroup.procs); do "
+    "k=$(sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$p/smaps_rollup); t=$((t+k)); done; echo $u $t; done; "
+    "sed -n 's/^\\(MemTotal\\|MemAvailable\\): *\\([0-9]*\\) kB/\\1 \\2/p' /proc/meminfo"
+)
+
+
+def new_key(folder: Path) -> Path:
+    """A key pair for SSH; the private file."""
+    key = folder / "key"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    return key
+
+
+def measure(image: Path, work: Path, timeout: float = 600) -> dict[str, Any]:
+    """Boot a fresh card once; the figures. Raises BootError when a page lacks what it must hold."""
+    tree = work / "data"
+    box = make_box(work)
+    tree.mkdir()
+    shutil.move(box, tree / "lessonbox")
+    card, key = work / "card.img", new_key(work)
+    make_card(image, card, 8 * 1024 * MIB)
+    put_data(card, tree)
+    put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
+    with booted(card, key) as machine:
+        page = machine.wait_for("/", timeout).decode()
+        first = machine.seconds()
+        if "西沙群岛" not in page:
+            raise BootError(f"the first page has no lesson:\n{page[:3000]}")
+        memory = dict(line.split() for line in machine.command(MEMORY).splitlines())
+        return {
+            "seconds_to_first_page": round(first, 1),
+            "pss_mb": {name: round(int(memory[name]) / 1024, 1) for name in ("web", "sync", "agent")},
+            "used_mb": round((int(memory["MemTotal"]) - int(memory["MemAvailable"])) / 1024),
+            "image_mb": round(image.stat().st_blocks * 512 / MIB),
+        }
+
+
+def main() -> int:
+    """Parse, boot, print the figures as JSON."""
+    parser = argparse.ArgumentParser(description="Boot an image of a box in QEMU to its first page.")
+    parser.add_argument("image", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="image-boot-") as work:
+        print(json.dumps(measure(given.image.resolve(), Path(work)), indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""install.sh on fresh machines: Debian 12 and 13, booted by systemd, without Internet; from the first install
+to the last trace. One life of a machine each, told in order."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.image.roots import (
+    RELEASES,
+    Machine,
+    booted,
+    copy_sources,
+    make_root,
+    make_wheelhouse,
+    wheel_of,
+)
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.needs("mmdebstrap", "systemd-nspawn", "nsenter"),
+]
+DATA = "/var/lib/lessonbox"
+BOX = f"/opt/lessonbox/bin/lessonbox {{}} --data {DATA}"
+TITLE = "大青树下的小学"
+PROGRAMS = ("lessonbox-web", "lessonbox-sync", "lessonbox-agent")
+#: Asks for pages without a pause until it is told to stop; says how often, and what went wrong.
+ASKER = """
+import json, select, sys, urllib.request
+asked, wrong = 0, []
+while not select.select([sys.stdin], [], [], 0.02)[0]:
+    asked += 1
+    try:
+        with urllib.request.urlopen("http://127.0.0.1/healthz", timeout=60) as answer:
+            if answer.status != 200:
+                wrong.append(answer.status)
+    except OSError as error:
+        wrong.append(repr(error))
+print(json.dumps([asked, wrong]))
+"""
+READER = """
+import sys, urllib.request
+sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=60).read())
+"""
+#: A word to the helper as its programs send it, by Python of the machine itself.
+WORD = (
+    "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/lessonbox/helper.sock');"
+    " s.sendall(sys.argv[1].encode() + b'\\\\n'); print(s.makefile().readline().strip())"
+)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[Path, Path]]:
+    """A root and a wheelhouse of that Debian, each made once."""
+    folder = tmp_path_factory.mktemp("roots")
+    held: dict[int, tuple[Path, Path]] = {}
+
+    def get(number: int) -> tuple[Path, Path]:
+        if number not in held:
+            held[number] = make_root(number, folder), make_wheelhouse(number, folder)
+        return held[number]
+
+    return get
+
+
+def install(machine: Machine, *words: str) -> str:
+    return machine.run(f"cd /srv/src && ./install.sh --wheelhouse /srv/wh {' '.join(words)}")
+
+
+def get(machine: Machine, path: str) -> bytes:
+    command = [*machine.enter("-n"), sys.executable, "-c", READER, f"http://127.0.0.1{path}"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def pids(machine: Machine) -> dict[str, str]:
+    return {name: machine.show(f"{name}.service", "MainPID") for name in PROGRAMS}
+
+
+def all_up(machine: Machine, but: dict[str, str] | None = None) -> None:
+    """Until every program runs, as other processes than `but`."""
+
+    def up() -> bool:
+        states = [machine.show(f"{name}.service", "ActiveState") for name in PROGRAMS]
+        return states == ["active"] * 3 and not (but and set(but.items()) & set(pids(machine).items()))
+
+    machine.wait(up, 180, "all programs run")
+
+
+def word(machine: Machine, line: str, user: str = "lessonbox") -> str:
+    return machine.run(f'/usr/bin/python3 -c "{WORD}" "{line}"', check=False, user=user).strip()
+
+
+@pytest.mark.parametrize("number", sorted(RELEASES))
+def test_the_life_of_a_machine(number: int, made: Callable[[int], tuple[Path, Path]], tmp_path: Path) -> None:
+    base, wheels = made(number)
+    with booted(base, tmp_path) as machine:
+        machine.run("mkdir /srv/wh")
+        for wheel in wheels.iterdir():
+            (machine.top / "srv/wh" / wheel.name).write_bytes(wheel.read_bytes())
+        began = time.monotonic()
+
+        def step(text: str) -> None:
+            print(f"Debian {number}, {time.monotonic() - began:.0f} s: {text}", flush=True)
+
+        step("a dry run changes nothing")
+        before = machine.run(
+            "find /opt /etc /usr/lib/systemd /usr/lib/sysusers.d /var/lib | sort | sha256sum"
+        )
+        assert "Nothing was changed." in install(machine, "--dry-run")
+        after = machine.run("find /opt /etc /usr/lib/systemd /usr/lib/sysusers.d /var/lib | sort | sha256sum")
+        assert after == before
+
+        step("install, then again with an enrolment")
+        install(machine)
+        assert "lessonbox" not in machine.run("systemctl --failed --plain --no-legend")
+        publish(machine)
+        install(machine, "--enrolment /srv/school.json")
+        all_up(machine)
+        assert get(machine, "/healthz")
+
+        step("a lesson comes by drop and is served")
+        machine.run(
+            f"cp -r /srv/county/public /srv/county/objects {DATA}/drop/ && chown -R lessonbox: {DATA}/drop"
+        )
+        status: dict[str, object] = {}
+
+        def present() -> bool:
+            said = machine.run(BOX.format("status --json"), user="lessonbox")
+            status.update(json.loads(said))
+            return json.loads(said)["lessons"]["present"] == 1
+
+        machine.wait(present, 120, "the lesson is there")
+        served(machine)
+
+        step("shut in, as systemd sees it")
+        shut_in(machine)
+
+        step("the helper")
+        helper(machine)
+
+        step("upgrade in place")
+        upgrade(machine, tmp_path)
+        served(machine)
+
+        step("crashes and a hang")
+        crashes(machine)
+        hang(machine)
+        served(machine)
+
+        step("the machine starts again, asked by the helper")
+        assert word(machine, "reboot") == "ok"
+        machine.boots_again()
+        all_up(machine)
+        served(machine)
+
+        step("uninstall keeps the data, purge takes it")
+        machine.run("cd /srv/src && ./install.sh --uninstall")
+        left = machine.run(
+            "ls /opt /etc/systemd/system /etc/udev/rules.d /usr/lib/sysusers.d /usr/lib/tmpfiles.d"
+        )
+        assert "lessonbox" not in left
+        assert machine.run(f"ls {DATA}/keys {DATA}/box.toml")
+        assert "refused" in machine.run("(echo >/dev/tcp/127.0.0.1/80)", check=False)
+        machine.run("cd /srv/src && ./install.sh --uninstall")  # a second time harms nothing
+        install(machine)
+        all_up(machine)
+        served(machine)  # what was there is there again
+        machine.run("cd /srv/src && ./install.sh --uninstall --purge --yes")
+        assert "lessonbox" not in machine.run("ls /var/lib /opt; getent passwd")
+        assert "lessonbox" not in machine.run("systemctl --failed --plain --no-legend")
+        step("done")
+
+
+def publish(machine: Machine) -> None:
+    lesson = f"/srv/tree/小学/语文/统编版/三年级上册/第一单元/01 {TITLE}"
+    county = "/opt/lessonbox/bin/county"
+    machine.run(
+        f"mkdir -p '{lesson}' && echo 读课文 >'{lesson}/教案.txt'"
+        f" && {county} init --data /srv/county --name 试县 --url http://127.0.0.1:9"
+        f" && {county} publish --data /srv/county /srv/tree"
+        f" && {county} enrol --data /srv/county --school-code 1 --name 小学 --out /srv/school.json"
+    )
+
+
+def served(machine: Machine) -> None:
+    """The lesson is on a page, and its plan's bytes come."""
+    machine.wait(lambda: TITLE in get(machine, "/new").decode(), 60, "the lesson is on the page")
+    listed = json.loads(get(machine, "/api/v1/lessons"))["lessons"]
+    assert [lesson["title"] for lesson in listed] == [TITLE]
+    files = [resource["url"] for resource in listed[0]["resources"]]
+    assert any(get(machine, path).decode().startswith("读课文") for path in files), listed
+
+
+def shut_in(machine: Machine) -> None:
+    units = (
+        "lessonbox-web.socket lessonbox-helper.socket lessonbox-helper@1.service lessonbox-stick@sda1.service"
+    )
+    said = machine.run(f"systemd-analyze verify {units} {' '.join(f'{name}.service' for name in PROGRAMS)}")
+    assert "lessonbox" not in said, said
+    most = dict.fromkeys(("lessonbox-web.service", "lessonbox-sync.service"), 2.0)
+    most |= dict.fromkeys(
+        ("lessonbox-agent.service", "lessonbox-helper@1.service", "lessonbox-stick@1.service"), 4.0
+    )
+    for unit, bound in most.items():
+        path = re.sub("@1", "@", f"/etc/systemd/system/{unit}")
+        said = machine.run(f"systemd-analyze --no-pager security --offline=true {path}")
+        found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+        assert found and float(found[1]) <= bound, said
+        print(f"  {unit}: {found[1]}")
+    if "verify" in machine.run("udevadm --help", check=False):  # Debian 13
+        machine.run("udevadm verify /etc/udev/rules.d/70-lessonbox-sticks.rules")
+
+
+def helper(machine: Machine) -> None:
+    assert word(machine, "format-the-disk").startswith("E-FORMAT")
+    assert word(machine, "unmount ../../etc").startswith("E-NOT-FOUND")
+    assert word(machine, "set-clock").startswith("E-"), "no agent has asked for it"
+    assert "PermissionError" in word(machine, "restart", user="nobody")
+    # A stick that appears is seen in sync's own namespace, and goes by the helper's word.
+    machine.run("systemd-mount --quiet --type=tmpfs tmpfs /media/lessonbox/课")
+    sync = machine.show("lessonbox-sync.service", "MainPID")
+    seen = f"grep -c /media/lessonbox/ /proc/{sync}/mountinfo"
+    machine.wait(lambda: machine.run(seen, check=False).strip() != "0", 10, "sync sees the stick")
+    assert word(machine, "unmount 课") == "ok"
+    machine.wait(lambda: machine.run(seen, check=False).strip() == "0", 10, "sync lets go of the stick")
+    assert word(machine, "unmount 课").startswith("E-NOT-FOUND")
+    running = pids(machine)
+    assert word(machine, "restart") == "ok"
+    all_up(machine, but=running)
+
+
+def upgrade(machine: Machine, tmp_path: Path) -> None:
+    old = machine.run("readlink /opt/lessonbox").strip()
+    for wheel in (machine.top / "srv/wh").glob("lessonbox-*.whl"):
+        wheel.unlink()
+    wheel = wheel_of("9.9.9", tmp_path)
+    (machine.top / "srv/wh" / wheel.name).write_bytes(wheel.read_bytes())
+    running = pids(machine)
+    asker = machine.ask(["-c", ASKER])
+    install(machine)
+    all_up(machine, but=running)
+    said, _ = asker.communicate("stop\n")
+    asked, wrong = json.loads(said)
+    assert not wrong and asked > 20, (asked, wrong)
+    assert "9.9.9" in machine.run("/opt/lessonbox/bin/lessonbox --version")
+    new = machine.run("readlink /opt/lessonbox").strip()
+    assert new != old and machine.run(f"{old}/bin/lessonbox --version")  # there to go back to
+    assert len(machine.run("ls /opt/lessonbox.d").split()) == 2
+
+
+def crashes(machine: Machine) -> None:
+    running = pids(machine)
+    machine.run("kill -KILL " + " ".join(running.values()))
+    all_up(machine, but=running)
+    for name in PROGRAMS:
+        assert int(machine.show(f"{name}.service", "NRestarts")) >= 1
+
+
+def hang(machine: Machine) -> None:
+    """A sync that stands still is ended by systemd's watchdog; here it asks for signs of life more often."""
+    folder = "/run/systemd/system/lessonbox-sync.service.d"
+    machine.run(
+        f"mkdir -p {folder} && printf '[Service]\\nWatchdogSec=15\\nTimeoutAbortSec=2\\n' >{folder}/t.conf"
+    )
+    machine.run("systemctl daemon-reload && systemctl restart lessonbox-sync")
+    stuck = machine.show("lessonbox-sync.service", "MainPID")
+    machine.run(f"kill -STOP {stuck}")
+
+    def another() -> bool:
+        now = machine.show("lessonbox-sync.service", "MainPID")
+        return now not in ("0", stuck) and machine.show("lessonbox-sync.service", "ActiveState") == "active"
+
+    machine.wait(another, 90, "another sync")
+    assert "atchdog" in machine.run("journalctl --no-pager -u lessonbox-sync.service | grep -i watchdog")
+    machine.run(f"rm -r {folder} && systemctl daemon-reload && systemctl restart lessonbox-sync")
+
+
+REFUSED = [
+    ('ID=debian\nVERSION_ID="11"\n', "amd64", "Debian 12 or 13"),
+    ('ID=ubuntu\nVERSION_ID="24.04"\n', "amd64", "Debian 12 or 13"),
+    ("ID=debian\nPRETTY_NAME='sid'\n", "amd64", "Debian 12 or 13"),
+    ('ID=raspbian\nVERSION_ID="12"\n', "armhf", "64-bit"),
+]
+
+
+@pytest.mark.parametrize(("system", "architecture", "said"), REFUSED)
+def test_what_it_cannot_support_is_refused_before_anything_changes(
+    system: str, architecture: str, said: str, made: Callable[[int], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    top, _ = made(12)
+    source = top / "srv" / "refused"
+    if not source.exists():
+        copy_sources(source)
+    (tmp_path / "os-release").write_text(system)
+    (tmp_path / "dpkg").write_text(f'#!/bin/sh\necho "{architecture}"\n')
+    (tmp_path / "dpkg").chmod(0o755)
+    script = (
+        f"mount --bind {tmp_path}/os-release {top}/etc/os-release"
+        f" && mount --bind {tmp_path}/dpkg {top}/usr/bin/dpkg"
+        f" && exec chroot {top} /bin/bash /srv/refused/install.sh --yes"
+    )
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+    assert not (top / "opt").is_dir() or not list((top / "opt").iterdir())

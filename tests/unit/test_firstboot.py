@@ -1,0 +1,262 @@
+"""What a box makes of its card: files for networkd and wpa_supplicant, the claim, and cards of nonsense."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from appliance.config import BoxPaths, load_settings, read_enrolment
+from appliance.firstboot import network
+from appliance.firstboot.boot import NOT_ENROLLED, Boot, issue, with_setting
+from appliance.firstboot.host import SystemHost
+from appliance.health.problems import keep, kept
+from appliance.setup import SetupByPage, blank, enrol
+from appliance.status import read_status
+from appliance.wiring import open_state
+from content_sync.errors import EnrolError, NotFoundError
+from content_sync.formats.boxconfig import CONFIG_NAME, BoxConfig
+from content_sync.formats.enrolment import Enrolment, dump_enrolment
+from content_sync.ports import Problem
+from tests.faults.test_firstboot_faults import QuietHost
+from tests.unit.small_county import SmallCounty
+
+NOW = 1_760_000_000
+
+
+class Sticks(QuietHost):
+    """A machine with these sticks."""
+
+    def __init__(self, *sticks: Path) -> None:
+        super().__init__()
+        self._sticks = sticks
+
+    def sticks(self) -> tuple[Path, ...]:
+        return self._sticks
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Enrolment files of three boxes; the last has no claim."""
+    root = json.loads(SmallCounty(tmp_path_factory.mktemp("county")).root)
+    return [
+        dump_enrolment(
+            Enrolment(
+                "清河县",
+                ("http://c.test",),
+                f"b-{n:016x}",
+                "001",
+                "溪口",
+                f"{n:032x}" if n < 3 else None,
+                root,
+            )
+        )
+        for n in (1, 2, 3)
+    ]
+
+
+def boot(folder: Path, config: bytes = b"", paper: bytes = b"", *sticks: Path) -> Boot:
+    """A start with this on the card."""
+    for name in ("card", "run"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    if config:
+        (folder / "card" / CONFIG_NAME).write_bytes(config)
+    if paper:
+        (folder / "card" / "enrolment.json").write_bytes(paper)
+    return Boot(folder / "card", folder / "data", folder / "run", Sticks(*sticks), NOW)
+
+
+def test_wifi_as_wpa_passphrase_makes_it() -> None:
+    made = network.wpa(BoxConfig(wifi_name="IEEE", wifi_password="password"))
+    assert (
+        "\tpsk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in made
+    )  # IEEE 802.11i, H.4.1
+    assert "\tssid=49454545\n" in made and "country=CN" in made
+    tricky = network.wpa(BoxConfig(wifi_name='a"\\b}#', wifi_password='"};network={"'))
+    assert tricky.count("network={") == 1 and tricky.count("}") == 1
+    assert "key_mgmt=NONE" in network.wpa(BoxConfig(wifi_name="open")) and network.wpa(BoxConfig()) == ""
+    assert f"psk={'ab' * 32}\n" in network.wpa(BoxConfig(wifi_name="x", wifi_password="AB" * 32))
+
+
+def test_addresses_go_to_the_wifi_where_there_is_one() -> None:
+    fixed = BoxConfig(address="10.1.2.3/24", gateway="10.1.2.1", dns=("10.1.2.1", "223.5.5.5"))
+    cable = network.networks(fixed)
+    assert list(cable) == [network.CABLE]
+    for line in ("Type=ether", "Address=10.1.2.3/24", "Gateway=10.1.2.1", "DNS=223.5.5.5", "DHCP=no"):
+        assert f"{line}\n" in cable[network.CABLE]
+    wifi = network.networks(BoxConfig(wifi_name="x", address="10.1.2.3/24"))
+    assert list(wifi) == [network.WIFI] and "Type=wlan\n" in wifi[network.WIFI]
+    assert "DHCP=yes" in network.networks(BoxConfig(wifi_name="x"))[network.WIFI]
+    assert network.networks(BoxConfig(host_name="x")) == {}
+
+
+def test_a_box_without_anything_on_its_card_comes_up(tmp_path: Path) -> None:
+    start = boot(tmp_path)
+    assert start.work() == []
+    assert start.host.shown == NOT_ENROLLED  # type: ignore[attr-defined]
+    assert load_settings(start.data) and not BoxPaths(start.data).enrolment.exists()
+    codes = [problem["code"] for problem in read_status(start.data)["problems"]]
+    assert codes == ["E-UNENROLLED"]
+    assert "/enrol" in (tmp_path / "run/issue.d/lessonbox.issue").read_text()
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-16-be"])
+def test_whoever_wrote_it_the_config_is_done(tmp_path: Path, papers: list[bytes], coding: str) -> None:
+    text = "主机名 = lesson-9\r\n无线名称 = 学校的网\r\n无线密码 = geheim123\r\n代理 = 192.168.1.2:8080\r\n"
+    mark = b"\xfe\xff" if coding == "utf-16-be" else b""
+    start = boot(tmp_path, mark + text.encode(coding), papers[0])
+    assert start.work() == []
+    settings = load_settings(start.data)
+    assert settings.text("host_name") == "lesson-9" and settings.text("proxy") == "http://192.168.1.2:8080"
+    assert "学校的网".encode().hex() in (start.own / "wpa.conf").read_text()
+    assert (start.own / "wpa.conf").stat().st_mode & 0o777 == 0o600
+    assert start.host.name == "lesson-9" and start.host.shown == "well"  # type: ignore[attr-defined]
+    assert read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
+
+
+def test_nonsense_never_stops_it_and_each_line_is_named(tmp_path: Path) -> None:
+    start = boot(
+        tmp_path,
+        "地址 = 300.1.1.1/24\n热点 = 也许\nhost_name = --\nwas ist das\n代理 = ::\nhost_name = a\n".encode(),
+    )
+    found = start.work()
+    assert {p.code for p in found} == {"E-CONFIG"} and len(found) >= 5
+    shown = [p for p in read_status(start.data)["problems"] if p["code"] == "E-CONFIG"]
+    assert any("第1行" in p["message"] for p in shown)
+    said = (tmp_path / "run/issue.d/lessonbox.issue").read_text()
+    assert "501-" in said and said.isascii()
+    assert start.host.shown == "trouble"  # type: ignore[attr-defined]
+
+
+def test_many_cards_of_noise(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    words = [
+        "host_name",
+        "=",
+        "wifi_name",
+        "\0",
+        "\r",
+        "\n",
+        "“",
+        "lesson",
+        "地址",
+        "10.0.0.1/8",
+        "\\4",
+        "@",
+        "ssh_key",
+        " ",
+    ]
+    start = boot(tmp_path)
+    for number in range(40):
+        text = "".join(chance.choice(words) for _ in range(40)).encode("gb18030" if number % 2 else "utf-8")
+        (start.card / CONFIG_NAME).write_bytes(text + (chance.randbytes(30) if number % 3 == 0 else b""))
+        again = Boot(start.card, start.data, start.run, Sticks(), NOW)
+        again.work()
+        assert load_settings(start.data)
+        said = (tmp_path / "run/issue.d/lessonbox.issue").read_text()
+        assert "\\" not in said.replace("\\4", "", 2) or "not enrolled" not in said
+        assert "@" not in said
+
+
+def test_the_claim_is_erased_and_a_later_start_needs_no_card(tmp_path: Path, papers: list[bytes]) -> None:
+    start = boot(tmp_path, b"", papers[0])
+    inode = (start.card / "enrolment.json").open("rb")  # still open: what the sectors hold
+    assert start.work() == []
+    assert set(inode.read()) == {0} and list(start.card.iterdir()) == []
+    inode.close()
+    assert boot(tmp_path).work() == []
+
+
+@pytest.mark.parametrize(
+    "paper", [b"", b"{}", b"\0" * 300, b"\xff\xfe{", b'{"format": "lessonbox-enrolment/1"}']
+)
+def test_a_damaged_enrolment_file_is_told(tmp_path: Path, paper: bytes) -> None:
+    start = boot(tmp_path, b"host_name = lesson-3\n")
+    (start.card / "enrolment.json").write_bytes(paper)
+    assert [p.code for p in start.work()] == ["E-ENROL"]
+    assert load_settings(start.data).text("host_name") == "lesson-3", "the rest is done all the same"
+    assert (start.card / "enrolment.json").read_bytes() == paper
+
+
+def test_another_schools_file_changes_nothing(tmp_path: Path, papers: list[bytes]) -> None:
+    boot(tmp_path, b"", papers[0]).work()
+    start = boot(tmp_path, b"", papers[1])
+    assert [p.code for p in start.work()] == ["E-ENROL"]
+    assert read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
+    assert (start.card / "enrolment.json").read_bytes() == papers[1]
+
+
+def test_a_stick_enrols_when_it_can_only_mean_one_box(tmp_path: Path, papers: list[bytes]) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    for number, paper in enumerate(papers):
+        (stick / f"school-{number}.json").write_bytes(paper)
+    start = boot(tmp_path / "a", b"", b"", stick)
+    assert [p.code for p in start.work()] == ["E-ENROL"] and not BoxPaths(start.data).enrolment.exists()
+    (stick / "school-1.json").unlink()
+    start = boot(tmp_path / "a", b"", b"", stick)
+    assert start.work() == [] and read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
+    assert sorted(p.name for p in stick.iterdir()) == ["school-2.json"]
+
+
+def test_by_page_it_is_taken_once(tmp_path: Path, papers: list[bytes]) -> None:
+    blank(tmp_path)
+    open_state(BoxPaths(tmp_path).state_db).close()
+    page = SetupByPage(tmp_path, ())
+    assert page.needed() and page.offers() == []
+    with pytest.raises(EnrolError):
+        page.take(papers[2])
+    with pytest.raises(NotFoundError):
+        page.take_from("../../enrolment.json")
+    assert page.needed()
+    page.take(papers[0])
+    assert not page.needed()
+    with pytest.raises(EnrolError):
+        page.take(papers[1])
+    assert enrol(tmp_path, papers[0]).box == "b-" + f"{1:016x}"
+
+
+def test_a_setting_is_put_into_its_own_line() -> None:
+    assert (
+        with_setting('# help\n#proxy = ""\nx = 1\n', "proxy", "http://a")
+        == '# help\nproxy = "http://a"\nx = 1\n'
+    )
+    assert (
+        with_setting('proxy = "old"\n#proxy = ""\n', "proxy", 'a"\\1') == 'proxy = "a\\"\\\\1"\n#proxy = ""\n'
+    )
+    assert with_setting("x = 1\n", "proxy", "p") == 'proxy = "p"\nx = 1\n'
+
+
+def test_the_console_gets_ascii_without_agettys_own_signs() -> None:
+    said = issue([Problem("E-CONFIG", "x", "坏（\\l @ 中文 \x1b[2J bad）", 0)], True)
+    assert said.isascii() and "\x1b" not in said and "@" not in said
+    assert re.findall(r"\\.", said) == ["\\4"]
+
+
+def test_problems_are_written_once_and_keep_their_day(tmp_path: Path) -> None:
+    path = tmp_path / "health.json"
+    keep(path, [])
+    assert not path.exists()
+    keep(path, [Problem("E-HEAT", "x", "热（76 °C）", 5)])
+    first = path.stat().st_ino
+    keep(path, [Problem("E-HEAT", "x", "热（78 °C）", 9)])
+    assert path.stat().st_ino == first and kept(path)[0]["since"] == 5
+    keep(path, [])
+    assert kept(path) == [] and path.exists()
+    for nonsense in (b"", b"[]", b'{"format":"lessonbox-health/1","problems":[3,{"code":1}]}', b"\xff" * 99):
+        path.write_bytes(nonsense)
+        assert kept(path) == []
+
+
+def test_a_lamp_blinks_where_there_is_one(tmp_path: Path) -> None:
+    lamp = tmp_path / "class/leds/ACT"
+    lamp.mkdir(parents=True)
+    host = SystemHost("root", (), tmp_path)
+    host.show("well")
+    assert not (lamp / "trigger").exists()
+    host.show("trouble")
+    assert [(lamp / n).read_text() for n in ("trigger", "delay_on", "delay_off")] == ["timer", "100", "900"]
+    SystemHost("root", (), tmp_path / "nothing").show("trouble")

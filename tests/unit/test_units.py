@@ -1,0 +1,94 @@
+"""What systemd itself says of the units, and what install.sh says without changing anything."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ROOT / "systemd"
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    for tool in ("systemd-analyze", "shellcheck"):
+        assert shutil.which(tool), f"{tool} is missing: setup.sh installs it"
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("lessonbox-web", 2.0),
+        ("lessonbox-sync", 2.0),
+        ("lessonbox-agent", 4.0),
+        ("lessonbox-county", 4.0),
+        ("lessonbox-firstboot", 4.0),
+        ("lessonbox-doctor", 4.0),
+    ],
+)
+def test_a_unit_is_shut_in(name: str, most: float) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", str(UNITS / f"{name}.service")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found and float(found[1]) <= most, said
+
+
+def test_nothing_waits_for_the_network_to_serve_lessons() -> None:
+    for path in UNITS.glob("lessonbox-*.service"):
+        assert "network-online" not in path.read_text("utf-8"), path.name
+
+
+def test_web_always_wins_over_sync() -> None:
+    def weight(name: str, key: str) -> int:
+        found = re.search(rf"^{key}=(\d+)$", (UNITS / f"{name}.service").read_text("utf-8"), re.MULTILINE)
+        assert found, (name, key)
+        return int(found[1])
+
+    for key in ("CPUWeight", "IOWeight"):
+        assert weight("lessonbox-web", key) >= 10 * weight("lessonbox-sync", key)
+
+
+def test_shell_scripts_are_clean() -> None:
+    scripts = [ROOT / "install.sh", ROOT / "setup.sh"]
+    scripts += [
+        p
+        for p in (ROOT / "images").rglob("*")
+        if p.is_file() and p.read_bytes()[:11].startswith(b"#!/bin/") | (p.suffix == ".sh")
+    ]
+    subprocess.run(["shellcheck", *map(str, scripts)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--purge"], "--purge goes with --uninstall"),
+        (["--county", "--enrolment", "/etc/passwd"], "--enrolment is for a box"),
+        (["--enrolment", "/nowhere/at all"], "cannot read"),
+        (["--county", "--name", "甲县"], "go together"),
+        (["--wheelhouse", "/nowhere"], "cannot read /nowhere"),
+    ],
+)
+def test_install_says_what_is_wrong_before_it_changes_anything(words: list[str], said: str) -> None:
+    done = subprocess.run(
+        ["bash", str(ROOT / "install.sh"), "--dry-run", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and said in done.stderr and not done.stdout
+
+
+def test_a_dry_run_lists_every_change_and_makes_none() -> None:
+    done = subprocess.run(["bash", str(ROOT / "install.sh"), "--dry-run"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
+    for change in (
+        "venv",
+        "pip install",
+        "systemd-sysusers",
+        "lessonbox-web.socket",
+        "mv -T /opt/lessonbox.new",
+    ):
+        assert any(change in line for line in listed), change
+    assert done.stdout.endswith("Nothing was changed.\n")
