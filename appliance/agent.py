@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from appliance.config import BoxPaths, county_urls, read_enrolment
+from appliance.config import BoxPaths, county_urls, has_line, read_enrolment
 from appliance.health import checks
+from appliance.helped import ClockSetter
 from appliance.usage.dating import NTP, Anchor, Dated, believable
 from appliance.usage.outbox import Frame, Outbox
+from appliance.usage.records import take_records
 from appliance.usage.upload import Asker, Uploader
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.adapters.keys import BoxKey
@@ -73,10 +75,12 @@ class Agent:
         http: Asker,
         chance: Callable[[], float],
         software: str,
+        setter: ClockSetter | None = None,
     ) -> None:
         """Open the outbox. Raises SetupError, FormatError, NewerDataError, DiskFullError, StorageError."""
-        self._paths, self._clock, self._software = paths, clock, software
+        self._paths, self._clock, self._software, self._setter = paths, clock, software, setter
         self._every = settings.number("report_seconds")
+        self._line = has_line(settings)
         self._enrolment = read_enrolment(paths)
         try:
             self._key = BoxKey.load(paths.key)
@@ -85,7 +89,8 @@ class Agent:
         self._outbox = Outbox(paths.outbox_db)
         self._uploader = Uploader(http, county_urls(settings, self._enrolment.urls), clock, chance)
         self._envelope_seen: tuple[int, int, int] | None = None
-        self._enrolled = False
+        self._enrolled = self._names = False
+        self._untaken: LessonBoxError | None = None
         self._next_cycle = self._last_pack = float("-inf")
         self._trouble: LessonBoxError | None = None
         self._copied: SequenceConflictError | None = None
@@ -138,6 +143,7 @@ class Agent:
         if self._clock.source() == "ntp":
             self._outbox.note_anchor(Anchor(boot, int(now), wall, NTP, "ntp"), floor)
         self._outbox.consume(self._paths.usage_db, boot, int(now * 1000))
+        self._take_records()
         self._pack(floor)
         anchored = self._outbox.calendar(floor).anchored(boot)
         if self._uploader.work(self._outbox, floor, want_time=not anchored):
@@ -146,6 +152,16 @@ class Agent:
             self._pack(floor)  # the county's answer may have brought the time
         if self._uploader.not_before > now:
             self._next_cycle = min(self._next_cycle, self._uploader.not_before)
+
+    def _take_records(self) -> None:
+        """Classes, wishes, offers into the outbox. That they can't be read holds no usage back."""
+        try:
+            take_records(self._outbox, self._paths, self._names)
+            self._untaken = None
+        except LessonBoxError as error:
+            if self._untaken is None or self._untaken.line() != error.line():
+                _LOG.warning("%s", error.line())
+            self._untaken = error
 
     def _pack(self, floor: TimeFloor) -> None:
         now = self._clock.monotonic()
@@ -193,6 +209,7 @@ class Agent:
             _LOG.warning("%s", error.line())
             self._copied = error
         self._enrolled = envelope.enrolled
+        self._names = envelope.policy.other.get("teacher_names") is True
         if envelope.enrolled and self._enrolment.claim is not None:
             without = replace(self._enrolment, claim=None)
             write_durable(self._paths.enrolment, dump_enrolment(without), 0o600)
@@ -212,6 +229,11 @@ class Agent:
         now, wall, source = self._clock.monotonic(), int(self._clock.wall()), self._clock.source()
         known = self._outbox.calendar(floor).at(boot, int(now))
         trusted = known is not None and known.clock != "system"
+        if known is not None and trusted and self._setter is not None:
+            try:
+                self._setter.look(known.start, known.uncertainty, floor)
+            except LessonBoxError as error:
+                _LOG.warning("%s", error.line())
         status = {
             "clock": {
                 "trusted": trusted,
@@ -226,12 +248,15 @@ class Agent:
             *checks.clock_problems(believable(wall, floor, source), trusted, since),
             *checks.report_problems(self._outbox.refusals(), self._outbox.unfit, since),
         ]
-        if self._uploader.failure and self._outbox.unsent():
+        if self._line and self._uploader.failure and self._outbox.unsent():
             message = f"使用记录暂时送不到县里，都保存在盒子里：{self._uploader.failure}"
             problems.append(Problem("E-NETWORK", "reports", message, since))
         if self._copied is not None:
             message = f"县里已有本机编号更大的报告，本机的数据像是旧的副本，请重新注册：{self._copied.what}"
             problems.append(Problem(self._copied.code, "outbox", message, since))
+        if self._untaken is not None:
+            message = f"课时和心愿暂时没有放进报告：{self._untaken.what}"
+            problems.append(Problem(self._untaken.code, "records", message, since))
         if self._announce_problem:
             message = f"局域网里暂时找不到盒子的名字：{self._announce_problem}"
             problems.append(Problem("E-NETWORK", "mdns", message, since))

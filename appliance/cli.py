@@ -39,26 +39,41 @@ def cli() -> None:
 @cli.command()
 @click.option(
     "--enrolment",
-    required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The file that `county enrol` made for this box.",
 )
+@click.option("--blank", is_flag=True, help="Without one: the box is enrolled later, from its page /enrol.")
 @data_option
 @json_option
-def init(enrolment: Path, data: Path, as_json: bool) -> None:
+def init(enrolment: Path | None, blank: bool, data: Path, as_json: bool) -> None:
     """Make a box's data folder from its enrolment file."""
+    from appliance import setup
     from appliance.config import BoxPaths
-    from appliance.setup import initialise
     from appliance.wiring import open_state
     from content_sync.terminal import show
 
-    made = initialise(data, enrolment)
+    if (enrolment is None) != blank:
+        raise click.UsageError("give --enrolment FILE, or --blank")
+    if enrolment is None:
+        setup.blank(data)
+        open_state(BoxPaths(data).state_db).close()
+        show({"data": str(data)}, as_json, lambda it: f"{it['data']} is a box that is not enrolled yet")
+        return
+    made = setup.initialise(data, enrolment)
     open_state(BoxPaths(data).state_db).close()
     show(
         made,
         as_json,
         lambda it: f"{it['data']} is box {it['box']} of {it['county']}",
     )
+
+
+def _begin_anew() -> None:
+    """This very command again, in the same process: whoever started it notices nothing."""
+    import os
+    import sys
+
+    os.execv(sys.executable, [sys.executable, "-m", "appliance", *sys.argv[1:]])
 
 
 def _synced(it: dict[str, Any]) -> str:
@@ -86,7 +101,8 @@ def sync(once: bool, data: Path, as_json: bool) -> int:
     from content_sync.terminal import DONE, INCOMPLETE, show
 
     if not once:
-        sync_program.serve(data)
+        if sync_program.serve(data):
+            _begin_anew()
         return DONE
     result = sync_program.once(data, not as_json)
     show(result, as_json, _synced)
@@ -140,6 +156,12 @@ def import_(path: Path, data: Path, as_json: bool) -> int:
     callback=absolute_or_none,
     help="Keep what does not fit in this file; with the next stick, go on with what is in it.",
 )
+@click.option(
+    "--local",
+    "own",
+    multiple=True,
+    help="Lessons of the school's own instead, for another school: an id, or `all`.",
+)
 @click.option("--verify", is_flag=True, help="Read everything back from the stick.")
 @data_option
 @json_option
@@ -149,6 +171,7 @@ def export(
     request_file: Path | None,
     collections: tuple[str, ...],
     rest: Path | None,
+    own: tuple[str, ...],
     verify: bool,
     data: Path,
     as_json: bool,
@@ -161,8 +184,21 @@ def export(
     import time
 
     from appliance.export import export_lessons, write_request
+    from appliance.helped import Helper
     from content_sync.terminal import DONE, show, show_exported, ticker
 
+    click.get_current_context().with_resource(Helper().writable(path.absolute()))
+    if own:
+        from appliance.local_export import export_local
+
+        if request or request_file or collections or rest or verify:
+            raise click.UsageError("--local stands alone")
+        show(
+            export_local(data, path.absolute(), own, ticker),
+            as_json,
+            lambda it: f"{it['local']} lessons of this school are on the stick",
+        )
+        return DONE
     if request:
         if request_file or collections or rest or verify:
             raise click.UsageError("--request stands alone")
@@ -249,7 +285,7 @@ def pin(clear: bool, data: Path) -> None:
 @listen_option
 def web(data: Path, listen: str) -> None:
     """Serve the pages to the boards (one program, as its unit starts it)."""
-    from appliance.web.wiring import run
+    from appliance.web.starting import run
 
     run(data, listen)
 
@@ -268,10 +304,13 @@ def agent(data: Path, listen: str) -> None:
     from appliance.announce.avahi import avahi_host_name
     from appliance.announce.mdns import Announcer, lan_addresses
     from appliance.announce.nearby import Nearby
+    from appliance.asked import restart_asked
     from appliance.config import BoxPaths, county_urls, load_settings, token_source
+    from appliance.helped import ClockSetter, Helper
     from content_sync.adapters.clock import SystemClock
     from content_sync.adapters.files import lock_file
     from content_sync.adapters.http import HttpFetcher
+    from content_sync.adapters.sdnotify import Pulse
     from content_sync.settings import parse_listen
 
     paths, settings, clock = BoxPaths(data), load_settings(data), SystemClock()
@@ -280,7 +319,16 @@ def agent(data: Path, listen: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with lock_file(data / "agent.lock"):
-        worker = Agent(paths, settings, clock, HttpFetcher(), random.random, version("lessonbox"))
+        setter = ClockSetter(data, clock, Helper())
+        worker = Agent(
+            paths,
+            settings,
+            clock,
+            HttpFetcher(proxy=settings.text("proxy")),
+            random.random,
+            version("lessonbox"),
+            setter,
+        )
         announcer = Announcer(
             worker.enrolment.box,
             worker.enrolment.school_name,
@@ -299,19 +347,50 @@ def agent(data: Path, listen: str) -> None:
             clock,
             paths.neighbours,
         )
-        due = 0.0
+        due, again, pulse = 0.0, False, Pulse()
+        restart_asked(paths.incoming, "agent")  # before this beginning
         try:
-            while not stopping.is_set():
+            while not stopping.is_set() and not again:
+                pulse.beat()
                 if clock.monotonic() >= due:
                     announcer.step()
                     worker.announced(announcer.host, announcer.problem)
                     nearby.step()
                     due = clock.monotonic() + 10
                 stopping.wait(worker.step())
+                again = restart_asked(paths.incoming, "agent")
         finally:
             nearby.close()
             announcer.close()
             worker.close()
+    if again and not stopping.is_set():
+        _begin_anew()
+
+
+@cli.command()
+@click.option("--url", default="http://127.0.0.1/tv", show_default=True, help="What it shows.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    default=Path("/var/lib/lessonbox-tv"),
+    show_default=True,
+    help="Where the browser keeps what it remembers.",
+)
+@click.option("--anyway", is_flag=True, help="Also where no display says that it is connected.")
+def tv(url: str, data: Path, anyway: bool) -> None:
+    """Show the lessons full screen on the box's own display, until it is ended.
+
+    Ends at once where no display is connected.
+    """
+    import os
+
+    from appliance.tv import connected, kiosk
+
+    if not connected() and not anyway:
+        click.echo("no display is connected")
+        return
+    command = kiosk(url, data, os.environ, root=os.geteuid() == 0)
+    os.execv(command[0], command)
 
 
 @cli.command()
@@ -326,21 +405,75 @@ def run(data: Path, listen: str) -> int:
 
 
 @cli.command()
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/boot/firmware"),
+    show_default=True,
+    help="The FAT partition with lessonbox.conf and the enrolment file.",
+)
+@click.option("--user", default="lessonbox", show_default=True, help="Whom the data folder belongs to.")
 @data_option
 @json_option
-def doctor(data: Path, as_json: bool) -> int:
+def firstboot(card: Path, user: str, data: Path, as_json: bool) -> None:
+    """Do what the card says, at each start of the machine (as root, as its unit does). What is wrong on the
+    card is told on the pages and the console; it is no reason to fail."""
+    import time
+
+    from appliance.config import load_settings
+    from appliance.firstboot.boot import Boot
+    from appliance.firstboot.host import SystemHost
+    from appliance.status_text import chinese, problem_text
+    from content_sync.errors import LessonBoxError
+    from content_sync.terminal import show
+
+    try:
+        folders = load_settings(data).texts("stick_folders")
+    except LessonBoxError:
+        folders = ("/media/lessonbox",)
+    host = SystemHost(user, folders)
+    found = Boot(card, data, Path("/run"), host, int(time.time())).work()
+    host.begin()
+    problems = [{"code": p.code, "subject": p.subject, "message": p.message} for p in found]
+    show(
+        {"problems": problems},
+        as_json,
+        lambda it: "\n".join(problem_text(p, chinese()) for p in it["problems"]) or "the card is in order",
+    )
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="Let the pages show what was found (as its unit does).")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=absolute_or_none,
+    help="Also write a diagnosis without secrets to this zip, for the county's technician.",
+)
+@data_option
+@json_option
+def doctor(data: Path, keep: bool, bundle: Path | None, as_json: bool) -> int:
     """Check the machine and the box: what is wrong, by code, and what to do about it."""
-    from appliance.health.doctor import diagnose
+    from appliance.config import BoxPaths
+    from appliance.health import bundles, problems
+    from appliance.health.doctor import diagnose, told
+    from appliance.health.faults import fault_of
     from content_sync.adapters.clock import SystemClock
     from content_sync.adapters.http import HttpFetcher
     from content_sync.terminal import DONE, FAILED, show
 
-    checks = diagnose(data, SystemClock(), HttpFetcher())
+    clock = SystemClock()
+    checks = diagnose(data, clock, lambda proxy: HttpFetcher(proxy=proxy))
+    if keep:
+        problems.keep(BoxPaths(data).health, told(checks, int(clock.wall())))
+    if bundle is not None:
+        bundles.write(bundle, data, [check.plain() for check in checks], int(clock.wall()))
     result = {"ok": not any(check.code for check in checks), "checks": [check.plain() for check in checks]}
 
     def text(_: object) -> str:
         return "\n".join(
             f"{check.code or 'ok':14} {check.name}: {check.found}"
+            + (f" [{fault_of(check.code)}]" if check.code else "")
             + (f"\n{'':14} -> {check.remedy}" if check.remedy else "")
             for check in checks
         )

@@ -10,13 +10,21 @@ from pathlib import Path
 from appliance.throttling import local_rules
 from content_sync.adapters.files import read_capped
 from content_sync.adapters.sqlite import StateReader
-from content_sync.errors import FormatError, LessonBoxError, NotFoundError, SettingError, SetupError
+from content_sync.errors import (
+    FormatError,
+    LessonBoxError,
+    NotFoundError,
+    SettingError,
+    SetupError,
+    UnenrolledError,
+)
 from content_sync.formats.enrolment import MAX_ENROLMENT, Enrolment, check_url, parse_enrolment
 from content_sync.formats.token import make_token
 from content_sync.settings import Setting, Settings, parse
 
 BOX_SETTINGS = (
     Setting("urls", (), "the county's addresses, tried in this order; empty: those of the enrolment file"),
+    Setting("proxy", "", "HTTP proxy on the way to the county, like http://192.168.1.2:8080; empty: none"),
     Setting("drop_folders", (), "folders watched for received files, beside drop/ in the data folder"),
     Setting(
         "drop_delete",
@@ -110,6 +118,7 @@ BOX_SETTINGS = (
         365,
     ),
     Setting("report_seconds", 60, "how often usage is packed and sent", "s", 1, 86400),
+    Setting("class_goal", 80, "classes (课时) that a teacher should hold a term", "classes", 1, 1000),
     Setting("threads", 200, "threads that answer boards", "threads", 8, 1000),
     Setting(
         "streams",
@@ -118,6 +127,14 @@ BOX_SETTINGS = (
         "streams",
         1,
         900,
+    ),
+    Setting(
+        "stick_folders",
+        ("/media/lessonbox",),
+        "folders in which sticks and discs are mounted: what is there is offered on the school's page",
+    ),
+    Setting(
+        "wifi_name", "", "name of the Wi-Fi by which boards and phones reach the box, for the door sheet"
     ),
     Setting("language", "zh", "language of pages where the board does not say", choices=("zh", "en")),
 )
@@ -160,6 +177,14 @@ class BoxPaths:
     @property
     def received(self) -> Path:
         return self.data / "received"
+
+    @property
+    def local(self) -> Path:
+        return self.data / "local"
+
+    @property
+    def uploads(self) -> Path:
+        return self.incoming / "uploads"
 
     @property
     def pin(self) -> Path:
@@ -205,6 +230,14 @@ class BoxPaths:
     def search_db(self) -> Path:
         return self.data / "search.db"
 
+    @property
+    def health(self) -> Path:
+        return self.data / "health.json"
+
+    @property
+    def firstboot(self) -> Path:
+        return self.data / "firstboot.json"
+
 
 def load_settings(data: Path) -> Settings:
     """The settings of the box whose data folder this is. Raises SetupError, SettingError."""
@@ -217,8 +250,13 @@ def load_settings(data: Path) -> Settings:
             check_url(url)
         except FormatError as error:
             raise SettingError(f"urls: {error.what}") from None
+    if settings.text("proxy"):
+        try:
+            check_url(settings.text("proxy"))
+        except FormatError as error:
+            raise SettingError(f"proxy: {error.what}") from None
     local_rules(settings)
-    for name in ("drop_folders", "drop_delete"):
+    for name in ("drop_folders", "drop_delete", "stick_folders"):
         for folder in settings.texts(name):
             if not Path(folder).is_absolute():
                 raise SettingError(f"{name}: {folder!r} does not begin with /")
@@ -230,11 +268,18 @@ def load_settings(data: Path) -> Settings:
     return settings
 
 
+def has_line(settings: Settings) -> bool:
+    """Whether the county is expected to be reached; a point that takes from drops alone can only receive."""
+    return bool({"torrent", "webseed"} & set(settings.texts("sources")))
+
+
 def read_enrolment(paths: BoxPaths) -> Enrolment:
     """The box's enrolment. Raises SetupError when there is none, EnrolError, FormatError."""
     try:
         return parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT))
     except NotFoundError:
+        if paths.config.is_file():
+            raise UnenrolledError(f"{paths.data} has no enrolment yet") from None
         raise SetupError(f"{paths.data} has no enrolment") from None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import BoxPaths, load_settings, read_enrolment
+from appliance.local_export import export_local
 from appliance.usage.outbox import read_batches
 from appliance.wiring import make_trust, open_shelf
 from content_sync.adapters.files import read_capped, storage_errors, write_durable
@@ -55,7 +56,8 @@ def _short(roots: Any) -> frozenset[str]:
 
 
 def write_request(data: Path, top: Path) -> dict[str, Any]:
-    """Write this box's request, and its reports that the county has not acknowledged, onto a stick.
+    """Write this box's request, its reports that the county has not acknowledged, and the lessons of the
+    school's own that the county asks for, onto a stick.
 
     Raises SetupError, DiskFullError, StorageError.
     """
@@ -71,7 +73,14 @@ def write_request(data: Path, top: Path) -> dict[str, Any]:
     else:
         with storage_errors(reports.name):
             reports.unlink(missing_ok=True)
-    return {"box": request.box, "wanted": len(request.wanted), "batches": len(batches)}
+    made = export_local(data, top)
+    return {
+        "box": request.box,
+        "wanted": len(request.wanted),
+        "batches": len(batches),
+        "local": made["local"],
+        "problems": made["problems"],
+    }
 
 
 def export_lessons(

@@ -1,4 +1,4 @@
-"""`python -m appliance.programs_search STATE_DB SEARCH_DB OLD`: writes the index of the lessons, and ends.
+"""`python -m appliance.programs_search STATE_DB SEARCH_DB [OLD]`: writes the index of the lessons, and ends.
 
 web starts it when state.db has changed (web/search/index.py). It gives way to everything else. Killed at
 any moment it leaves the index of before.
@@ -17,9 +17,8 @@ from content_sync.errors import LessonBoxError
 def main() -> int:
     """0 when it is written, else 1 and a line with the error's code."""
     os.nice(10)
-    state, path, old = map(Path, sys.argv[1:4])
     try:
-        refresh(state, path, old)
+        refresh(*map(Path, sys.argv[1:4]))
     except LessonBoxError as error:
         print(f"{error.code} {error.what}", file=sys.stderr)
         return 1

@@ -27,7 +27,7 @@ from content_sync.terminal import DONE, FAILED, USAGE, Progress
 PROGRAMS = ("sync", "web", "agent")
 GRACE = 8.0  # seconds that a program has to end; `run` itself ends within ten
 _FIRST_WAIT, _MOST_WAIT, _STEADY = 1.0, 30.0, 60.0
-_HOPELESS = ("E-SETUP", "E-SETTING", "E-NEWER-DATA")  # starting again helps nothing
+_HOPELESS = ("E-SETUP", "E-UNENROLLED", "E-SETTING", "E-NEWER-DATA")  # starting again helps nothing
 _PERHAPS = "E-BUSY"  # something else is still ending, or it is there to stay
 _TRIES = 4
 _TURN = 0.25

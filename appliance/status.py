@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import BoxPaths, read_enrolment
+from appliance.health.problems import kept
 from appliance.usage.outbox import read_agent_status
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.trust import weeks_stale
+from content_sync.errors import LessonBoxError
+from content_sync.formats.enrolment import Enrolment
 from content_sync.ports import PlannedRow
 
 
@@ -22,11 +25,15 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
     """
     paths = BoxPaths(data)
     agent = read_agent_status(paths.outbox_db)
+    try:
+        enrolment: Enrolment | None = read_enrolment(paths)
+    except LessonBoxError:
+        enrolment = None  # one of its problems says so
     with closing(StateReader(paths.state_db)) as state:
         counts = {name: state.count(state=name) for name in ("present", "arriving", "wanted")}
         result: dict[str, Any] = {
-            "box": state.meta("box") or read_enrolment(paths).box,
-            "county": state.meta("county") or read_enrolment(paths).county,
+            "box": state.meta("box") or (enrolment.box if enrolment else ""),
+            "county": state.meta("county") or (enrolment.county if enrolment else ""),
             "release": state.release(),
             "issued": _number(state.meta("issued")),
             "weeks_stale": _stale(state, agent["clock"]),
@@ -49,7 +56,10 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
                 {"code": p.code, "subject": p.subject, "message": p.message, "since": p.since}
                 for p in state.problems()
             ]
-            + agent["problems"],
+            + agent["problems"]
+            + kept(paths.health)
+            + kept(paths.firstboot)
+            + _unenrolled(enrolment, state),
         }
         if lessons:
             planned = state.planned()
@@ -68,6 +78,14 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
                 for row in state.lessons()
             ]
     return result
+
+
+def _unenrolled(enrolment: Enrolment | None, state: StateReader) -> list[dict[str, Any]]:
+    """A box that nobody has enrolled says so itself, also when no program of its own runs but web."""
+    if enrolment is not None or state.meta("box"):
+        return []
+    message = "这个课箱还没有注册，收不到县里的课（no enrolment yet）"
+    return [{"code": "E-UNENROLLED", "subject": "enrolment", "message": message, "since": 0}]
 
 
 def _expected(row: PlannedRow | None) -> dict[str, Any]:

@@ -8,22 +8,31 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from appliance.asked import restart_asked
 from appliance.config import BoxPaths, load_settings
+from appliance.export import export_lessons, write_request
+from appliance.helped import Helper
+from appliance.sticks import Desk
 from appliance.wiring import SyncBox, open_box
 from appliance.wishes import WishBook
 from content_sync.adapters.drops import Folders
 from content_sync.adapters.files import lock_file, read_capped, write_durable
+from content_sync.adapters.local import requests as local_requests
+from content_sync.adapters.sdnotify import Pulse
 from content_sync.adapters.sqlite import StateReader
 from content_sync.adapters.stick import StickFiles, bag_stages, find_bag
+from content_sync.engine.local import LocalAsked
 from content_sync.engine.received import Asked
 from content_sync.engine.source import Import
 from content_sync.errors import BusyError, LessonBoxError, NotFoundError
 from content_sync.formats.canonical import is_hex, load
+from content_sync.formats.local import MAX_REQUEST as MAX_LOCAL
+from content_sync.formats.local import parse_request as parse_local
 from content_sync.formats.received import MAX_ITEM, parse_request
 from content_sync.terminal import Progress
 
@@ -35,6 +44,10 @@ _PULSE = 0.25  # seconds between steps of the throttle
 
 class Stopped(KeyboardInterrupt):
     """SIGTERM or SIGINT came: everything that counts is on the disk already, so any moment is a good one."""
+
+
+class Again(Stopped):
+    """Somebody asked on a page that this program begins anew."""
 
 
 def _lock(paths: BoxPaths) -> Any:
@@ -96,12 +109,24 @@ def _pulse(box: SyncBox) -> Iterator[None]:
         thread.join(_PATIENCE)
 
 
-def serve(data: Path) -> None:
-    """Keep the box in step with the county until a signal comes. Raises BusyError, SetupError,
-    StorageError."""
-    with suppress(Stopped), _running(data, watch=True) as (box, wake):
-        requests = _Requests(BoxPaths(data), box)
+def serve(data: Path) -> bool:
+    """Keep the box in step with the county until a signal comes, or a person asks for a new beginning (True).
+    Raises BusyError, SetupError, StorageError."""
+    try:
+        _serve(data)
+    except Again:
+        return True
+    except Stopped:
+        pass
+    return False
+
+
+def _serve(data: Path) -> None:
+    restart_asked(BoxPaths(data).incoming, "sync")  # before this beginning
+    with _running(data, watch=True) as (box, wake):
+        requests, pulse = _Requests(BoxPaths(data), box), Pulse()
         while True:
+            pulse.beat()
             wake.clear()
             requests.look()
             due = box.engine.step(box.clock.monotonic())
@@ -200,13 +225,14 @@ class _Requests:
     def __init__(self, paths: BoxPaths, box: SyncBox) -> None:
         self._paths, self._box = paths, box
         self._imports: dict[Path, Import] = {}
-        self._asked: dict[Path, Asked] = {}
+        self._asked: dict[Path, Asked | LocalAsked] = {}
         self._wishes = WishBook(paths.incoming)
+        self._desk = _desk(paths, box)
         self._mark, self._again = -1, True
 
     def waiting(self) -> bool:
         """Whether there is something to look at: whatever comes or goes there changes the folder's time."""
-        if self._again or self._imports or self._asked:
+        if self._again or self._imports or self._asked or self._desk.importing or self._desk.due:
             return True
         return self._paths.incoming.stat().st_mtime_ns != self._mark
 
@@ -219,6 +245,9 @@ class _Requests:
         if hint.exists():
             hint.unlink(missing_ok=True)
             engine.refresh_soon()
+        if restart_asked(incoming, "sync"):
+            raise Again
+        self._desk.look()
         for name in sorted(os.listdir(incoming)):
             path = incoming / name
             if name.startswith("check-") and is_hex(name[6:], 64):  # web could not read this object
@@ -228,6 +257,9 @@ class _Requests:
                 self._begin_import(path)
             elif _is_request(name, "received") and path not in self._asked:
                 self._ask(path)
+        for path in local_requests(incoming):
+            if path not in self._asked:
+                self._ask_local(path)
         for request, asked in list(self._asked.items()):
             if asked.done:
                 del self._asked[request]
@@ -260,6 +292,17 @@ class _Requests:
         else:
             self._asked[path] = asked
 
+    def _ask_local(self, path: Path) -> None:
+        try:
+            request = parse_local(read_capped(path, MAX_LOCAL))
+            asked = self._box.engine.ask_local(request, path.stem.rpartition("-")[2])
+        except LessonBoxError:
+            asked = None
+        if asked is None:
+            path.unlink(missing_ok=True)
+        else:
+            self._asked[path] = asked
+
     def _answer(self, request: Path, job: Import) -> None:
         try:
             result = _imported(self._box, job)
@@ -268,6 +311,34 @@ class _Requests:
         with suppress(LessonBoxError):  # a full disk takes no answer: it must not be done again at each start
             write_durable(request.with_suffix(".answer"), json.dumps(result, ensure_ascii=False).encode())
         request.unlink(missing_ok=True)
+
+
+def _desk(paths: BoxPaths, box: SyncBox) -> Desk:
+    """What pages ask to be done with sticks."""
+
+    def export(top: Path, go: Callable[[int, int], None]) -> dict[str, Any]:
+        def bar(what: str, total: int) -> Callable[[int], None]:
+            return lambda done: go(done, total)
+
+        with helper.writable(top):
+            return export_lessons(paths.data, top, int(box.clock.wall()), bar=bar)
+
+    def request(top: Path) -> dict[str, Any]:
+        with helper.writable(top):
+            return write_request(paths.data, top)
+
+    helper = Helper()
+
+    return Desk(
+        paths.incoming,
+        load_settings(paths.data).texts("stick_folders"),
+        box.clock,
+        lambda top: box.engine.begin_import(_stages(box, top)),
+        export,
+        request,
+        lambda told: box.state.set_status({"stick": told}),
+        box.state.status("stick"),
+    )
 
 
 def _is_request(name: str, what: str) -> bool:

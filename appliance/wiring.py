@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.config import BoxPaths, county_urls, load_settings, read_enrolment, token_source
+from appliance.asked import pause_left
+from appliance.config import BoxPaths, county_urls, has_line, load_settings, read_enrolment, token_source
 from appliance.throttling import local_rules, over_a_line
 from appliance.truetime import TrueTime
 from content_sync.adapters.clock import SystemClock
@@ -19,6 +20,7 @@ from content_sync.adapters.fec import RaptorQ
 from content_sync.adapters.files import sync_folder
 from content_sync.adapters.http import HttpFetcher
 from content_sync.adapters.libtorrent.swarm import LibtorrentSwarm, SwarmOptions
+from content_sync.adapters.local import FileLocal
 from content_sync.adapters.metering import InterfaceMeter
 from content_sync.adapters.neighbours import FileNeighbours
 from content_sync.adapters.objects import FileShelf, FileStore
@@ -29,7 +31,8 @@ from content_sync.adapters.stash import FileStash
 from content_sync.adapters.streaming import streams
 from content_sync.adapters.tuf import Trust
 from content_sync.adapters.watchdog import WatchedFolders
-from content_sync.engine.sync import Engine, Options, Parts
+from content_sync.engine.parts import Options, Parts
+from content_sync.engine.sync import Engine
 from content_sync.engine.throttle import Senses, Throttle
 from content_sync.errors import DamagedDataError
 from content_sync.formats.canonical import dump
@@ -106,7 +109,7 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
     delete = [Path(folder) for folder in settings.texts("drop_delete")]
     poll = settings.text("drop_watch") == "poll"
     drops = WatchedFolders(folders, wake, delete, poll) if watch else Folders(folders, delete, poll)
-    fetcher = HttpFetcher()
+    fetcher = HttpFetcher(proxy=settings.text("proxy"))
     swarm = None
     if {"torrent", "webseed"} & set(sources):
         swarm = LibtorrentSwarm(
@@ -136,13 +139,26 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
         lambda: probe.local,
     )
     gives_way = settings.flag("give_way") and over_a_line(urls)
-    senses = Senses(meter, probe if gives_way else None, TrueTime(clock, paths.outbox_db).known, streaming)
+    senses = Senses(
+        meter,
+        probe if gives_way else None,
+        TrueTime(clock, paths.outbox_db).known,
+        streaming,
+        lambda: pause_left(paths.incoming, clock) > 0,
+    )
     throttle = Throttle(swarm, FileShelf(data), senses, local_rules(settings), threading.Lock())
     engine = Engine(
         Parts(
             state=state,
             store=FileStore(paths.objects, paths.partial),
             received=FileReceived(paths.received),
+            local=FileLocal(
+                paths.local,
+                paths.uploads,
+                paths.partial,
+                paths.received,
+                [Path(folder) for folder in settings.texts("stick_folders")],
+            ),
             shelf=FileShelf(paths.trust),
             clock=clock,
             drops=drops,
@@ -165,6 +181,7 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
             refresh_seconds=settings.number("refresh_seconds"),
             scrub_days=settings.number("scrub_days"),
             parcel_space=settings.number("parcel_space") << 20,
+            line=has_line(settings),
         ),
     )
     return SyncBox(engine, throttle, state, drops, fetcher, clock, stash)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from content_sync.adapters.files import read_capped, write_durable
+from content_sync.adapters.files import read_capped, storage_errors, sync_folder, write_durable
 from content_sync.core.calendar import WISH_COUNTS, Wishes
-from content_sync.errors import LessonBoxError
+from content_sync.errors import LessonBoxError, NotFoundError
 from content_sync.formats.wish import MAX_WISH, Wish, dump_wish, is_wish_name, parse_wish
 
 #: More files than any school wishes: what lies beyond is not read.
@@ -25,6 +25,23 @@ def make_wish(incoming: Path, wish: Wish) -> None:
     path = incoming / wish.file_name
     if not path.exists():
         write_durable(path, dump_wish(wish))
+
+
+def own_wish(incoming: Path, wish: Wish) -> Wish | None:
+    """What stands in the file of a board's wish for a lesson, None when there is none. Raises FormatError,
+    TooBigError, StorageError."""
+    try:
+        return parse_wish(read_capped(incoming / wish.file_name, MAX_WISH))
+    except NotFoundError:
+        return None
+
+
+def take_back(incoming: Path, wish: Wish) -> None:
+    """A board no longer asks. Raises StorageError."""
+    path = incoming / wish.file_name
+    with storage_errors(path.name):
+        path.unlink(missing_ok=True)
+        sync_folder(incoming)
 
 
 class WishBook:

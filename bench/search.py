@@ -27,7 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.web.app import Board, create_app
-from appliance.web.search.build import Entry, build
+from appliance.web.search.build import build
+from appliance.web.search.entries import Entry
 from appliance.web.search.index import Index
 from content_sync.adapters.clock import SystemClock
 from content_sync.adapters.sqlite import StateReader
@@ -152,9 +153,17 @@ def quality(find: Find, asked: list[Query], oracle: Oracle, most: int | None = N
 
 
 def box_of(folder: Path, size: int) -> SmallBox:
-    """A box whose state.db lists the same lessons, for the handler."""
+    """A box whose state.db lists the same lessons, 20 files in each that is here, for the handler."""
     box = SmallBox(folder)
     made = 0
+    pages = [(f"课件/{n}.png", "page", b"page %d" % n) for n in range(15)]
+    resources = (
+        box.resource("r1", "video", "微课", "video/mp4", ("视频.mp4", "main", b"1"), seconds=600),
+        box.resource("r2", "courseware", "课件", "application/pdf", ("课件.pdf", "main", b"2"), *pages),
+        box.resource("r3", "quiz", "练习", "application/xml", ("试题.xml", "main", b"3")),
+        box.resource("r4", "plan", "教案", "application/pdf", ("教案.pdf", "main", b"4")),
+        box.resource("r5", "audio", "朗读", "audio/mpeg", ("朗读.mp3", "main", b"5"), seconds=60),
+    )
     from tests.search_library import EDITIONS, SORTS
 
     for edition in EDITIONS:
@@ -167,7 +176,7 @@ def box_of(folder: Path, size: int) -> SmallBox:
                         unit,
                         None,
                         sort.format(title),
-                        (),
+                        resources if state == "present" else (),
                         state,
                     )
                     made += 1
@@ -220,6 +229,13 @@ def main() -> None:
         Indexer(box.paths.search_db, state).step(apart=True)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(f"apart, from state.db: {time.monotonic() - began:.1f} s, {used.ru_utime - cpu:.1f} s of CPU")
+        with sqlite3.connect(box.paths.state_db) as db:
+            db.execute("UPDATE lesson SET title = title || '新' WHERE position = 7")
+            db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+        began, cpu = time.monotonic(), used.ru_utime
+        Indexer(box.paths.search_db, state).step(apart=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"one lesson changed: {time.monotonic() - began:.1f} s, {used.ru_utime - cpu:.1f} s of CPU")
         client = create_app(
             Board(box.paths.objects, state, Index(box.paths.search_db), _Nobody(), SystemClock(), dict)
         )

@@ -238,6 +238,13 @@ class ArchiveError(LessonBoxError):
     code = "E-ARCHIVE"
 
 
+class LocalError(LessonBoxError):
+    """Add the file again under 本校资料 (/local), or take the lesson named away there; the county's lessons
+    are not touched."""
+
+    code = "E-LOCAL"
+
+
 class PinError(LessonBoxError):
     """Set a PIN with `lessonbox pin` and enter that; after wrong ones wait for the time shown."""
 
@@ -248,6 +255,44 @@ class MediaError(LessonBoxError):
     """It was published as it is; make it what every board shows: MP4 with H.264 and AAC, or PDF."""
 
     code = "E-MEDIA"
+
+
+class CardError(LessonBoxError):
+    """Put the card in again and start once more: the same school comes first. If that fails, take another
+    card or reader."""
+
+    code = "E-CARD"
+
+
+class CardSmallError(CardError):
+    """Nothing was written: take a larger card."""
+
+    code = "E-CARD-SMALL"
+
+
+class CardGoneError(CardError):
+    """Put the card in again and start once more: the same school comes first; the unfinished card does not
+    boot."""
+
+    code = "E-CARD-GONE"
+
+
+class CardLockedError(CardError):
+    """Slide the lock at the card's side, or take another card; a card that locked itself is worn out."""
+
+    code = "E-CARD-LOCKED"
+
+
+class CardBusyError(CardError):
+    """Close what uses the card and unmount it, then start once more."""
+
+    code = "E-CARD-BUSY"
+
+
+class CardWrongError(CardError):
+    """The card does not keep what is written to it: throw it away and take another one."""
+
+    code = "E-CARD-WRONG"
 
 
 class ToolError(LessonBoxError):
@@ -261,6 +306,70 @@ class BusyError(LessonBoxError):
 
     code = "E-BUSY"
     retryable = True
+
+
+class PowerError(LessonBoxError):
+    """Use the box's own power supply (a Pi 5: 5 V and 5 A) and its cable; take hungry USB disks off or give
+    them a supply of their own."""
+
+    code = "E-POWER"
+
+
+class HeatError(LessonBoxError):
+    """Give the box air: out of the closed cupboard and the sun, dust out of its fan, nothing on top of it."""
+
+    code = "E-HEAT"
+
+
+class ReadOnlyError(LessonBoxError):
+    """Lessons go on. Switch the box off and on once, so that the disk is checked; if it comes again, replace
+    the card or disk."""
+
+    code = "E-READ-ONLY"
+
+
+class LinkError(LessonBoxError):
+    """Push the network cable in at both ends until it clicks; the lamps beside it must light up. Else try
+    another cable or another socket of the switch."""
+
+    code = "E-LINK"
+    retryable = True
+
+
+class NameServiceError(LessonBoxError):
+    """The county's name is not known here: restart the school's router; if other computers have no Internet
+    either, call the line's operator."""
+
+    code = "E-DNS"
+    retryable = True
+
+
+class SilentError(LessonBoxError):
+    """Look at the receiver: is it and its PC switched on, has anything moved the dish, is the shared folder
+    still there?"""
+
+    code = "E-SILENT"
+
+
+class FlappingError(LessonBoxError):
+    """Restart the box. If it goes on, write a diagnosis with `lessonbox doctor --bundle FILE` and send it to
+    the county's technician."""
+
+    code = "E-FLAPPING"
+
+
+class ConfigError(LessonBoxError):
+    """Put the card into a computer, correct the line named in `lessonbox.conf`, and start the box with it
+    again; all other lines hold."""
+
+    code = "E-CONFIG"
+
+
+class UnenrolledError(SetupError):
+    """Upload this school's enrolment file on the box's page /enrol, or put it on the card or a stick and
+    start the box again."""
+
+    code = "E-UNENROLLED"
 
 
 def all_errors() -> list[type[LessonBoxError]]:

@@ -15,6 +15,8 @@ from content_sync.core.account import Reading
 from content_sync.formats.collection import Collection, TargetRef
 from content_sync.formats.envelope import Envelope
 from content_sync.formats.hashtree import FileId
+from content_sync.formats.lesson import Lesson
+from content_sync.formats.local import LocalLesson
 from content_sync.formats.received import ReceivedItem
 from content_sync.formats.torrent import Torrent
 
@@ -54,7 +56,8 @@ class CollectionRow:
 class LessonRow:
     """A lesson as state.db knows it. `wanted` and `present` are infohashes; times are unix seconds.
 
-    `repairing`: teachers saw it until a file of it was found damaged on the disk.
+    `repairing`: teachers saw it until a file of it was found damaged on the disk. `week`: of the teaching
+    calendar.
     """
 
     id: str
@@ -75,6 +78,7 @@ class LessonRow:
     reason: str
     arrived: int | None
     repairing: bool = False
+    week: int | None = None
 
     @property
     def state(self) -> str:
@@ -87,6 +91,36 @@ class LessonRow:
     def complete(self) -> bool:
         """Whether what the release names is what teachers see."""
         return self.present == self.wanted
+
+
+@dataclass(frozen=True)
+class TallyRow:
+    """A collection in figures: its lessons, those that are here in some version, those that arrive; bytes of
+    its newest versions, of these here, of what teachers see. `waiting`: lessons that are not here whole in
+    their newest version; `told` of them are expected at a known time, all of those until `last`."""
+
+    collection: str
+    lessons: int
+    present: int
+    arriving: int
+    size: int
+    here: int
+    shown: int
+    waiting: int
+    told: int
+    last: int | None
+
+
+@dataclass(frozen=True)
+class LocalRow:
+    """A lesson of the school's own, as state.db knows it: whether it is `offered` to the county, is a
+    `basket`, came from another box (`origin`), and the titles of resources that the disk has lost."""
+
+    row: LessonRow
+    offered: bool
+    basket: bool
+    origin: str
+    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -389,6 +423,64 @@ class Drops(Protocol):
         writes to it. Whether it is gone."""
 
 
+class LocalStore(Protocol):
+    """The lasting records of local lessons, and files on their way into them. A *place* is a path that
+    `uploaded`, `copied` or `found` gives. Raises DiskFullError, StorageError."""
+
+    def records(self) -> dict[str, bytes | None]:
+        """Lesson -> its record, None when it can't be read."""
+
+    def write(self, lesson: str, data: bytes) -> None:
+        """Keep a record durably, all or nothing."""
+
+    def remove(self, lesson: str) -> None:
+        """Take a record away, durably."""
+
+    def uploaded(self, upload: str) -> str:
+        """The place of a whole upload."""
+
+    def copied(self, name: str) -> str:
+        """The place of a copy that this program makes."""
+
+    def found(self, source: str, where: str) -> str:
+        """The place of a file of the received shelf or of a stick; others are not to be had. Raises
+        NotFoundError."""
+
+    def size(self, place: str) -> int | None:
+        """Bytes of the regular file there; None when there is none."""
+
+    def portions(self, place: str) -> Iterator[bytes]:
+        """Its bytes, 1 MiB at a time. Raises NotFoundError."""
+
+    def members(self, place: str) -> list[str]:
+        """Names of the files in a zip archive that can be read; nothing of what is none. Raises LocalError
+        for one that is locked, damaged or a bomb."""
+
+    def member(self, place: str, name: str) -> Iterator[bytes]:
+        """One of them. Raises LocalError."""
+
+    def append(self, name: str, data: bytes, offset: int) -> None:
+        """The next bytes of a copy; 0 begins anew. Not durable."""
+
+    def settle(self, name: str) -> None:
+        """Make a copy durable: a record may name it now."""
+
+    def arrive(self, place: str, file: FileId) -> None:
+        """Make an upload or copy durable as the arriving file of the store (Store.admit is next)."""
+
+    def drop(self, place: str) -> None:
+        """Delete an upload or copy; nothing when it is not there."""
+
+    def tidy(self, keep: Iterable[str]) -> None:
+        """Delete all copies but these places."""
+
+    def package(self, folder: str) -> tuple[str, bytes]:
+        """Place and record of the local lesson that lies on a stick at `folder`. Raises NotFoundError."""
+
+    def parts(self, place: str, file: FileId) -> Iterator[bytes]:
+        """The bytes of a file of it. Raises NotFoundError."""
+
+
 class ReceivedStore(Protocol):
     """Files on the received shelf, with their descriptions. Raises DiskFullError, StorageError."""
 
@@ -682,7 +774,26 @@ class State(Protocol):
         """Make a release what the box wants; what no longer stands in it is shown no more."""
 
     def lessons(self) -> list[LessonRow]:
-        """Every lesson, in teaching order."""
+        """Every lesson of the county's, in teaching order."""
+
+    def local_lessons(self) -> list[LocalRow]:
+        """The school's own lessons."""
+
+    def put_local(self, local: LocalLesson, shown: Lesson | None, now: int) -> None:
+        """A local lesson is so now; pages see `shown` of it, None: nothing. All files of either are
+        protected."""
+
+    def drop_local(self, lessons: Iterable[str]) -> list[FileId]:
+        """These local lessons are gone; objects that nothing needs any more, forgotten: delete them next."""
+
+    def has_object(self, file: FileId) -> bool:
+        """Whether an object of this name and length counts."""
+
+    def local_lacking(self) -> dict[str, frozenset[str]]:
+        """Of each local lesson: roots of its files that are no objects."""
+
+    def present_lesson(self, identity: str) -> Lesson | None:
+        """What teachers see of a lesson, or None when it is not here."""
 
     def set_files(self, torrent: Torrent, chosen: frozenset[str]) -> frozenset[str]:
         """Remember which files (paths) of a wanted package are chosen; those that hold: a package that
@@ -695,8 +806,8 @@ class State(Protocol):
         """Of each described package of a lesson that is not complete: root -> bytes of the files that are
         no objects."""
 
-    def objects(self) -> dict[str, int]:
-        """Every object that counts: root -> bytes."""
+    def objects(self, infohash: str | None = None) -> dict[str, int]:
+        """Every object that counts, or those among the files of one package: root -> bytes."""
 
     def add_object(self, file: FileId, now: int) -> None:
         """A verified, durable file is in the store."""

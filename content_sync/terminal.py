@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from content_sync.errors import LessonBoxError, StorageError, UsageError
 from content_sync.formats.token import hidden
@@ -105,6 +104,8 @@ class Progress:
         self.what, self.total, self.unit = what, max(total, 1), unit
         self.done = 0
         self._tenth = 0
+        from tqdm import tqdm  # every program loads this module, few show a bar
+
         self._bar = (
             tqdm(total=total, desc=what, unit=unit, unit_scale=unit == "B", leave=True, dynamic_ncols=True)
             if sys.stderr.isatty()

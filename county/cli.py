@@ -10,27 +10,22 @@ import click
 
 from content_sync.settings import help_text
 from content_sync.terminal import absolute, absolute_or_none
+from county.cli_flash import COMMANDS as FLASH_COMMANDS
+from county.cli_options import data_option, json_option
 from county.config import COUNTY_SETTINGS
 
 if TYPE_CHECKING:
     from county.publish.publish import Published
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="COUNTY_DATA",
-    default=Path("/var/lib/lessonbox-county"),
-    show_default=True,
-    callback=absolute,
-    help="The county's data folder.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group(epilog=help_text(COUNTY_SETTINGS, "county.toml"))
 @click.version_option(package_name="lessonbox")
 def cli() -> None:
     """The county's side of Lesson Box (课箱): publish lessons, serve boxes, count usage."""
+
+
+for _command in FLASH_COMMANDS:
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -346,7 +341,7 @@ def token(holder: str, renew: bool, shut_out: bool, data: Path, as_json: bool) -
 @click.option(
     "--clear",
     multiple=True,
-    type=click.Choice(["deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable"]),
+    type=click.Choice(["deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable", "cards"]),
     help="Make this part as by default first; may be given again.",
 )
 @json_option
@@ -386,6 +381,63 @@ def policy(
         {"boxes": [policies.plain(row) for row in rows]},
         as_json,
         lambda found: "\n".join(map(line, found["boxes"])),
+    )
+
+
+@cli.command()
+@click.argument("lesson", default="")
+@data_option
+@click.option("--box", "boxes", multiple=True, help="To this box; may be given again.")
+@click.option(
+    "--school", "schools", multiple=True, help="To all boxes of this school code; may be given again."
+)
+@click.option("--all", "everyone", is_flag=True, help="To every box.")
+@click.option("--room", "rooms", multiple=True, help="Only in the room of this name; may be given again.")
+@click.option("--grade", "grades", multiple=True, help="Only in rooms of this grade, like 三年级.")
+@click.option("--note", default="", help="One sentence for the teacher.")
+@click.option("--from", "begin", help="Shown from this time on, and to be here by then: 2026-11-23T08:00.")
+@click.option("--until", help="Shown until this time.")
+@click.option("--withdraw", multiple=True, metavar="ID", help="Take this card back; may be given again.")
+@json_option
+def push(
+    lesson: str,
+    data: Path,
+    boxes: tuple[str, ...],
+    schools: tuple[str, ...],
+    everyone: bool,
+    rooms: tuple[str, ...],
+    grades: tuple[str, ...],
+    note: str,
+    begin: str | None,
+    until: str | None,
+    withdraw: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Let LESSON (id or title) wait as a card on classroom boards until a teacher opens it or puts it away.
+
+    A box learns of it with its next envelope. A lesson with a time is fetched before others.
+    """
+    from content_sync.errors import UsageError
+    from content_sync.terminal import show
+    from county import policy as policies
+    from county.config import CountyPaths, load_settings
+    from county.library import Library
+    from county.stats.figures import zone_of
+
+    if bool(lesson) == bool(withdraw):
+        raise UsageError("give LESSON, or --withdraw ID")
+    zone = zone_of(load_settings(data).text("timezone"))
+    with Library.open(CountyPaths(data).library_db, write=True) as library:
+        changes = policies.Changes(withdrawn=withdraw)
+        if lesson:
+            changes = policies.push(library, lesson, (rooms, grades), note, (begin, until), zone)
+        rows = policies.choose(library, boxes, schools, everyone)
+        policies.change(library, rows, changes, zone)
+    made = changes.cards[0].id if changes.cards else ""
+    show(
+        {"card": made, "withdrawn": list(withdraw), "boxes": [row.id for row in rows]},
+        as_json,
+        lambda it: (f"{it['card']}: waits on" if made else "withdrawn from") + f" {len(it['boxes'])} boxes",
     )
 
 
@@ -476,10 +528,18 @@ def serve_part(part: str, data: Path, parent: int, listener: int | None) -> int:
     "--format", "form", type=click.Choice(["json", "csv", "xlsx"]), default="json", show_default=True
 )
 @click.option(
+    "--table",
+    type=click.Choice(["rows", "schools", "teachers", "wishes", "offers", "damage"]),
+    default="rows",
+    show_default=True,
+    help="What a CSV holds: uses, schools, classes by teacher, wishes by lesson, offered local lessons,"
+    " damaged stores.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.  [default: stdout]"
 )
 @data_option
-def stats(data: Path, first: datetime, last: datetime, form: str, out: Path | None) -> None:
+def stats(data: Path, first: datetime, last: datetime, form: str, table: str, out: Path | None) -> None:
     """Who used what: the figures of the two-weekly bulletin."""
     import sys
     import time
@@ -497,7 +557,7 @@ def stats(data: Path, first: datetime, last: datetime, form: str, out: Path | No
         found = figures.compute(
             paths, library, settings.text("name"), zone, first.date(), last.date(), int(time.time())
         )
-    body = output.WRITERS[form](found)
+    body = output.as_csv(found, table) if form == "csv" else output.WRITERS[form](found)
     if out is not None:
         write_durable(out.absolute(), body)
     else:
@@ -638,6 +698,34 @@ def carousel(
         ),
     )
     return INCOMPLETE if made["left_out"] else DONE
+
+
+@cli.group()
+def submissions() -> None:
+    """Lessons that schools made themselves and offer."""
+
+
+@submissions.command("import")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@data_option
+@json_option
+def submissions_import(path: Path, data: Path, as_json: bool) -> int:
+    """Lay the schools' own lessons that lie on the stick at PATH in the folder submissions/, to be looked at.
+    Nothing of them is published."""
+    from content_sync.terminal import DONE, FAILED, show
+    from county.config import load_settings
+    from county.submissions import collect
+
+    load_settings(data)
+    made = collect(data / "submissions", path.absolute())
+
+    def text(it: dict[str, Any]) -> str:
+        lines = [f"{one['title']}: {one['folder']}" for one in it["lessons"]]
+        lines += [f"problem {one['code']} {one['subject']}: {one['message']}" for one in it["problems"]]
+        return "\n".join(lines) or "nothing"
+
+    show(made, as_json, text)
+    return DONE if made["lessons"] else FAILED
 
 
 @cli.group()

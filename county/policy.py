@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -16,7 +17,15 @@ from content_sync.formats.budget import parse_budget
 from content_sync.formats.canonical import load
 from content_sync.formats.envelope import MAX_ENVELOPE
 from content_sync.formats.lesson import KINDS
-from content_sync.formats.policy import CHOICES, Deadline, Policy, Term, dump_policy, parse_policy
+from content_sync.formats.policy import (
+    CHOICES,
+    Deadline,
+    Policy,
+    PolicyCard,
+    Term,
+    dump_policy,
+    parse_policy,
+)
 from county.library import BoxRow, Library
 from county.setup import collection_pattern
 
@@ -26,8 +35,9 @@ _KINDS = {word: kind for kind, (word, _, _) in KINDS.items()}
 @dataclass(frozen=True)
 class Changes:
     """What is to be changed; what is None or empty stays. `deadlines`: `LESSON=TIME`, `renditions`:
-    `KIND=full|light|none`, `term`: `START:WEEKS:VOLUME`; `clear`: parts that become as by default; `file`:
-    JSON of parts as in formats.md 5.1 and 5.2 that are put in place, null takes one away."""
+    `KIND=full|light|none`, `term`: `START:WEEKS:VOLUME`; `cards` are added, those with an id of `withdrawn`
+    taken away; `clear`: parts that become as by default; `file`: JSON of parts as in formats.md 5.1 and 5.2
+    that are put in place, null takes one away."""
 
     collections: tuple[str, ...] = ()
     deadlines: tuple[str, ...] = ()
@@ -35,12 +45,14 @@ class Changes:
     reserve_mb: int | None = None
     renditions: tuple[str, ...] = ()
     term: str | None = None
+    cards: tuple[PolicyCard, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     clear: tuple[str, ...] = ()
     file: Path | None = None
 
 
 #: What `--clear` may name.
-PARTS = ("deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable")
+PARTS = ("deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable", "cards")
 
 
 def choose(library: Library, boxes: Sequence[str], schools: Sequence[str], everyone: bool) -> list[BoxRow]:
@@ -112,7 +124,29 @@ def _changed(library: Library, policy: Policy, changes: Changes, zone: ZoneInfo)
         pins=tuple(dict.fromkeys([*policy.pins, *pins])),
         reserve=policy.reserve if changes.reserve_mb is None else changes.reserve_mb << 20,
         term=policy.term if changes.term is None else _term(changes.term),
+        cards=tuple(c for c in (*policy.cards, *changes.cards) if c.id not in changes.withdrawn),
     )
+
+
+def push(
+    library: Library,
+    lesson: str,
+    places: tuple[Sequence[str], Sequence[str]],
+    note: str,
+    times: tuple[str | None, str | None],
+    zone: ZoneInfo,
+) -> Changes:
+    """The changes that let a card wait on boards: `places` are names of rooms and grades, `times` from and
+    until. A lesson with a time has to be there by then. Raises NotFoundError, UsageError."""
+    identity = find_lesson(library, lesson)
+    begin, until = (None if text is None else _time(text, zone) for text in times)
+    if begin is not None and until is not None and until < begin:
+        raise UsageError("a card ends before it begins")
+    card = PolicyCard(
+        f"p-{secrets.token_hex(4)}", identity, note, tuple(places[0]), tuple(places[1]), begin, until
+    )
+    text = times[0] or times[1]
+    return Changes(cards=(card,), deadlines=(f"{identity}={text}",) if text else ())
 
 
 def _check(row: BoxRow) -> None:

@@ -12,7 +12,9 @@ import click
 
 from appliance.cli import cli as lessonbox
 from appliance.config import BOX_SETTINGS
-from content_sync.errors import all_errors
+from appliance.health.faults import NUMBERS, OTHER, WELL, fault_of, spoken
+from appliance.web.troubles import advice
+from content_sync.errors import LessonBoxError, all_errors
 from content_sync.settings import markdown
 from county.cli import cli as county
 from county.config import COUNTY_SETTINGS
@@ -95,7 +97,31 @@ def _command(group: click.Group, path: str) -> list[str]:
     return parts
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page, "commands.md": commands_page}
+FAULTS_BEGIN, FAULTS_END = "<!-- fault codes: made by `make docs` -->\n", "<!-- end of fault codes -->\n"
+
+
+def operations_page() -> str:
+    """docs/operations.md, its table of fault codes made anew from the program's."""
+    text = (HERE / "operations.md").read_text("utf-8")
+    before, _, rest = text.partition(FAULTS_BEGIN)
+    _, _, after = rest.partition(FAULTS_END)
+    rows = "".join(_fault(cls) for cls in sorted(all_errors(), key=lambda cls: NUMBERS.get(cls.code, OTHER)))
+    head = "| 代号 fault | code | 影响上课吗，怎么办 | what to do |\n|---|---|---|---|\n"
+    well = f"| {spoken(WELL)} | | 没有发现毛病。 | Nothing is wrong that the box can see. |\n"
+    return before + FAULTS_BEGIN + head + well + rows + FAULTS_END + after
+
+
+def _fault(cls: type[LessonBoxError]) -> str:
+    hurts, todo = advice(cls.code)
+    return f"| {fault_of(cls.code)} | `{cls.code}` | {hurts}{todo} | {_one_line(cls.__doc__)} |\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "commands.md": commands_page,
+    "operations.md": operations_page,
+}
 
 
 def main() -> int:

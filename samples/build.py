@@ -20,7 +20,7 @@ from pathlib import Path
 
 try:
     from kit import film, interactive, paper, pictures, quiz, slides
-    from kit.lesson import LICENCE, SOURCE, Lesson, load_all, words_of
+    from kit.lesson import LICENCE, SOURCE, Lesson, Spec, load_all, words_of
     from kit.look import HERE, Missing, hei, latin, tool
     from kit.speech import readings
 except ModuleNotFoundError as gone:
@@ -116,7 +116,7 @@ def tasks_of(lesson: Lesson) -> Iterator[Task]:
     yield Task(f"{home}/lesson.toml", "about", lesson, (), json.dumps(lesson.data) + ABOUT_VERSION)
 
 
-ABOUT_VERSION = "2"
+ABOUT_VERSION = "3"
 MAKERS: dict[str, Callable[[Lesson, Path], None]] = {
     "slides": slides.make_slides,
     "plan": paper.make_plan,
@@ -131,6 +131,17 @@ MAKERS: dict[str, Callable[[Lesson, Path], None]] = {
 def quoted(words: str) -> str:
     """A TOML string."""
     return json.dumps(words, ensure_ascii=False)
+
+
+def marks_of(one: Spec) -> Iterator[str]:
+    """A film's chapters and stops for two teachers (双师), as lesson.toml has them."""
+    chapters, stops = film.marks(one)
+    if chapters:
+        rows = (f"  {{at = {at}, title = {quoted(title)}}}," for at, title in chapters)
+        yield "\n".join(("chapters = [", *rows, "]"))
+    if stops:
+        rows = (f"  {{at = {at}, do = {quoted(do)}, minutes = {n}}}," for at, do, n in stops)
+        yield "\n".join(("stops = [", *rows, "]"))
 
 
 def write_about(lesson: Lesson, file: Path) -> None:
@@ -157,6 +168,9 @@ def write_about(lesson: Lesson, file: Path) -> None:
             lines.append(f"source = {quoted(SOURCE + '；诗句属于公有领域')}")
         if kind in ("视频", "朗读") and lesson.language != "zh-Hans":
             lines.append(f"language = {quoted(lesson.language)}")
+        for one in lesson.list("film"):
+            if name == f"视频 {one['title']}.mp4":
+                lines += marks_of(one)
     file.write_text("\n".join(lines) + "\n", "utf-8")
 
 

@@ -154,7 +154,7 @@ class SmallBox:
             size = sum(f.length for _, f in files) or 10_000_000
             kinds = [r.kind for r in lesson.resources] or ["video", "courseware"]
             db.execute(
-                "INSERT INTO lesson VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                "INSERT INTO lesson VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)",
                 (lesson.id, lesson.collection, position, lesson.unit, lesson.unit_no, lesson.no, lesson.title, lesson.periods,
                  json.dumps(sorted(set(kinds))), now - 9 * 86400, infohash, size, infohash if present else None,
                  dump_lesson(lesson).decode() if present else None, int(state == "arriving"), size if present else have,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pypinyin import lazy_pinyin
 
-from appliance.web.search.build import Entry, entry
+from appliance.web.search.entries import Entry, entry
 from appliance.web.search.words import letters, normalise, squeeze
 from content_sync.ports import CollectionRow, LessonRow
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-import socket
 from collections.abc import Callable, Sequence
 
-import psutil
 from zeroconf import (
     AddressResolver,
     DNSAddress,
@@ -25,36 +23,15 @@ from zeroconf import (
 )
 from zeroconf import Error as ZeroconfError
 
+from appliance.announce.addresses import lan_addresses as lan_addresses
+
 SERVICE = "_http._tcp.local."
 _QUERY, _IN, _A = 0, 1, 1  # RFC 1035: header flags of a question, class, type
 _MOST_NAMES = 30
 _LISTEN_MS = 1500
 _PATIENCE = 3  # looks at another's claim on our name until we give it up to whatever it is
 _NAME_BYTES = 55  # of 63, so that a number can follow
-_VIRTUAL = re.compile(r"(docker|veth|virbr|br-|lxc|tap|tun)")
 _LOG = logging.getLogger("mdns")
-
-
-def lan_addresses(listen: str) -> tuple[str, ...]:
-    """The addresses at which boards reach a server that listens on `listen`; nothing for the loopback."""
-    try:
-        host = ipaddress.ip_address(socket.getaddrinfo(listen, None)[0][4][0])
-    except (OSError, ValueError):
-        return ()
-    if not host.is_unspecified:
-        return () if host.is_loopback else (str(host),)
-    families = {socket.AF_INET: 4} if host.version == 4 else {socket.AF_INET: 4, socket.AF_INET6: 6}
-    up = psutil.net_if_stats()
-    found = []
-    for name, addresses in psutil.net_if_addrs().items():
-        if _VIRTUAL.match(name) or name not in up or not up[name].isup:
-            continue
-        for address in addresses:
-            if address.family in families:
-                one = ipaddress.ip_address(address.address.split("%")[0])
-                if not one.is_loopback and not (one.version == 6 and one.is_link_local):
-                    found.append(str(one))
-    return tuple(sorted(found))
 
 
 def own_avahi_name(name: str | None, host: str) -> bool:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from appliance.usage.database import is_damage, move_aside, named, sqlite_errors
 from content_sync.adapters.files import make_folder, storage_errors, sync_folder
+from content_sync.adapters.kept import Kept, Watch
+from content_sync.adapters.sqlite import Frozen, full, read_only
 from content_sync.errors import NewerDataError
 
 
@@ -42,16 +45,41 @@ class School:
         self.aside: Path | None = None
         with storage_errors(path.name):
             make_folder(path.parent)
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._watch, self._kept = Watch(), Kept(1000)
+        #: What is read while nothing can be written: a card that failed still shows its timetable.
+        self._frozen: Frozen | sqlite3.Connection | None = None
+        self._where = str(path)
+        self._writer: sqlite3.Connection | None = None
         try:
             self._writer = self._open()
         except sqlite3.Error as error:
-            if not is_damage(error):
+            if is_damage(error):
+                self.aside = move_aside(path)
+                with sqlite_errors(path.name):
+                    self._writer = self._open()
+            elif read_only(path.parent) or full(path):
+                self._freeze()
+            else:
                 raise named(error, path.name) from error
-            self.aside = move_aside(path)
-            with sqlite_errors(path.name):
-                self._writer = self._open()
-        self._lock = threading.RLock()
-        self._local = threading.local()
+
+    def _freeze(self) -> None:
+        if self.path.exists():
+            self._frozen = Frozen(self.path)
+            self._where = self._frozen.uri
+            return
+        self._where = f"file:school-{id(self)}?mode=memory&cache=shared"
+        self._frozen = empty = sqlite3.connect(self._where, uri=True, check_same_thread=False)
+        for step in _steps():
+            empty.executescript(step)
+
+    def _thaw(self) -> sqlite3.Connection:
+        """The writer, where the disk can be written to again."""
+        if self._writer is None:
+            self._writer = self._open()
+            self._frozen, self._where = None, str(self.path)
+        return self._writer
 
     def _open(self) -> sqlite3.Connection:
         steps = _steps()
@@ -94,23 +122,52 @@ class School:
         """One transaction; durable when the block ends, undone when it raises. Raises DiskFullError,
         BusyError, StorageError."""
         with self._lock, sqlite_errors(self.path.name):
-            self._writer.execute("BEGIN IMMEDIATE")
+            writer = self._thaw()
+            writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self._writer
-                self._writer.execute("COMMIT")
+                yield writer
+                writer.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
-                    self._writer.execute("ROLLBACK")
+                    writer.execute("ROLLBACK")
                 raise
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, for reading. Rows are sqlite3.Row. Raises BusyError, StorageError."""
         with sqlite_errors(self.path.name):
-            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-            if connection is None:
-                connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+            where, connection = getattr(self._local, "connection", ("", None))
+            if connection is None or where != self._where:
+                where = self._where
+                connection = sqlite3.connect(
+                    where, timeout=10, isolation_level=None, uri=where.startswith("file:")
+                )
+                connection.execute("PRAGMA cache_size = -128")  # web has many threads
                 connection.row_factory = sqlite3.Row
                 connection.execute("PRAGMA query_only = 1")
-                self._local.connection = connection
-            yield connection
+                self._local.connection = where, connection
+            try:
+                yield connection
+            except sqlite3.Error:
+                self._watch.forget()  # what was made without it is not to last
+                raise
+
+    def version(self) -> int:
+        """Another number after every change of the book. Raises BusyError, StorageError."""
+        with sqlite_errors(self.path.name):
+            where = self._where
+            return self._watch.version(
+                where,
+                lambda: sqlite3.connect(
+                    where,
+                    timeout=10,
+                    isolation_level=None,
+                    uri=where.startswith("file:"),
+                    check_same_thread=False,
+                ),
+            )
+
+    def kept(self, key: Hashable, read: Callable[[], Any]) -> Any:
+        """What `read` gave for this key, read once until the book changes; nobody may change it. Raises as
+        `read`, BusyError, StorageError."""
+        return self._kept.get(self.version(), key, read)

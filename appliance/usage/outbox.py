@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import FormatError, SequenceConflictError
 from content_sync.formats.canonical import dump
 from content_sync.formats.envelope import Ack
+from content_sync.formats.records import MAX_RECORDS, Record, parse_record
 from content_sync.formats.report import (
     FIRST_PREV,
     MAX_SESSIONS,
@@ -57,6 +59,9 @@ class Outbox:
         self._path = path
         self.unfit = 0  # sessions that no report may carry, found when the last batch was made
         self._db, self.moved_aside = database.open_writer(path, "outbox.sql", _begin)
+        with self._transaction():
+            for statement in files("appliance.usage").joinpath("records.sql").read_text("utf-8").split(";\n"):
+                self._db.execute(statement)
 
     def close(self) -> None:
         """Close the database."""
@@ -143,24 +148,52 @@ class Outbox:
             self._set("watermark", str(max(cut.through, watermark)))
         return len(fresh)
 
+    def classes_taken(self, book: str) -> int:
+        """The number of the last class that was taken from this school.db."""
+        return int(self._meta("classes")) if self._meta("book") == book else 0
+
+    def take_classes(self, book: str, through: int, found: Sequence[tuple[str, str]]) -> None:
+        """Take (id, body) of classes, up to the one numbered `through`, in one transaction."""
+        with self._transaction():
+            self._add("classes", found)
+            self._set("book", book)
+            self._set("classes", str(through))
+
+    def told(self, name: str) -> dict[str, str]:
+        """Key -> mark of what was last taken into a list."""
+        return dict(self._all("SELECT key, mark FROM told WHERE list = ?", name))
+
+    def take(self, name: str, found: Sequence[tuple[str, str, str, str]], gone: Sequence[str] = ()) -> None:
+        """Take (key, mark, id, body) of records, and forget keys that are `gone`, in one transaction."""
+        with self._transaction():
+            self._add(name, [(identity, body) for _, _, identity, body in found])
+            self._db.executemany(
+                "INSERT INTO told VALUES (?, ?, ?)"
+                " ON CONFLICT (list, key) DO UPDATE SET mark = excluded.mark",
+                [(name, key, mark) for key, mark, _, _ in found],
+            )
+            self._db.executemany("DELETE FROM told WHERE list = ? AND key = ?", [(name, key) for key in gone])
+
+    def _add(self, name: str, found: Sequence[tuple[str, str]]) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO record (list, id, body) VALUES (?, ?, ?)",
+            [(name, identity, body) for identity, body in found],
+        )
+
     def calendar(self, floor: TimeFloor) -> Calendar:
         """All that is known of this box's boots; the clocks of waiting sessions count as witnesses."""
-        boots = [Boot(*row) for row in self._all("SELECT id, floor FROM boot ORDER BY number")]
-        anchors = [
-            Anchor(*row) for row in self._all("SELECT boot, mono, unix, uncertainty, source FROM anchor")
-        ]
-        for boot, mono, wall, source in self._all("SELECT boot, mono, wall, source FROM session"):
-            doubt = NTP if source == "ntp" else SYSTEM
-            anchors.append(Anchor(boot, mono // 1000, wall // 1000, doubt, source))
-        return Calendar(boots, anchors, floor)
+        with database.sqlite_errors(self._path.name):
+            return Calendar(*_facts(self._db), floor)
 
     def pack(self, frame: Frame, sign: Callable[[bytes], bytes], floor: TimeFloor, now: int) -> int:
-        """Put the sessions that can be dated into the next batch; how many. `now`: seconds of this boot.
+        """Put the sessions that can be dated, and records, into the next batch; how many of both. `now`:
+        seconds of this boot.
 
         The first batch is made even without sessions: it carries the box's key to the county.
         """
-        sessions = self._dated(self.calendar(floor), now)
-        if not sessions and self.seq:
+        sessions, room = self._dated(self.calendar(floor), now)
+        records = self._records(room)
+        if not sessions and not records and self.seq:
             return 0
         batch = Batch(
             box=frame.box,
@@ -172,6 +205,7 @@ class Outbox:
             sessions=tuple(sessions),
             public_key=frame.enrol[0] if frame.enrol else None,
             proof=frame.enrol[1] if frame.enrol else None,
+            records=tuple(records.values()),
         )
         payload = dump_batch(batch)
         signed = sign(payload)
@@ -181,9 +215,10 @@ class Outbox:
                 (batch.seq, signed, len(sessions)),
             )
             self._db.executemany("DELETE FROM session WHERE id = ?", [(one.id,) for one in sessions])
+            self._db.executemany("DELETE FROM record WHERE number = ?", [(number,) for number in records])
             self._set("seq", str(batch.seq))
             self._set("prev", payload_hash(payload))
-        return len(sessions)
+        return len(sessions) + len(records)
 
     def waiting(self) -> int:
         """Sessions that stand in no batch yet."""
@@ -261,8 +296,21 @@ class Outbox:
                 ],
             )
 
-    def _dated(self, calendar: Calendar, now: int) -> list[UsageSession]:
-        """As many dated sessions as one batch holds, oldest first."""
+    def _records(self, room: int) -> dict[int, tuple[str, Record]]:
+        """As many records as `room` bytes hold, oldest first, by their numbers here."""
+        made: dict[int, tuple[str, Record]] = {}
+        for number, name, body in self._all("SELECT number, list, body FROM record ORDER BY number"):
+            room -= len(body.encode()) + 1
+            if room < 0 or len(made) == MAX_RECORDS:
+                break
+            try:
+                made[number] = name, parse_record(name, json.loads(body))
+            except (FormatError, ValueError, KeyError):
+                self.unfit += 1
+        return made
+
+    def _dated(self, calendar: Calendar, now: int) -> tuple[list[UsageSession], int]:
+        """As many dated sessions as one batch holds, oldest first, and the bytes that are left in it."""
         made: list[UsageSession] = []
         room = ROOM
         self.unfit = 0
@@ -292,11 +340,12 @@ class Outbox:
             if not _fits(session):
                 self.unfit += 1
                 continue
-            room -= len(dump(dict(vars(session)))) + 1
-            if room < 0 or len(made) == MAX_SESSIONS:
-                break
+            size = len(dump(dict(vars(session)))) + 1
+            if size > room or len(made) == MAX_SESSIONS:
+                return made, 0
+            room -= size
             made.append(session)
-        return made
+        return made, room
 
     def _boots_with_events(self, usage: Path) -> list[str]:
         reader = database.open_reader(usage)
@@ -363,6 +412,29 @@ def consumed_through(outbox: Path, usage: Path) -> int:
         "SELECT (SELECT value FROM meta WHERE key = 'watermark') FROM meta WHERE key = 'usage' AND value = ?"
     )
     return int(str(_peek(outbox, sql, _usage_name(usage)) or 0))
+
+
+def witness(boot: str, mono: int, wall: int, source: str) -> Anchor:
+    """What the clock of an event says of its boot. Milliseconds."""
+    return Anchor(boot, mono // 1000, wall // 1000, NTP if source == "ntp" else SYSTEM, source)
+
+
+def _facts(db: sqlite3.Connection) -> tuple[list[Boot], list[Anchor]]:
+    boots = [Boot(*row) for row in db.execute("SELECT id, floor FROM boot ORDER BY number")]
+    anchors = [Anchor(*row) for row in db.execute("SELECT boot, mono, unix, uncertainty, source FROM anchor")]
+    anchors += [witness(*row) for row in db.execute("SELECT boot, mono, wall, source FROM session")]
+    return boots, anchors
+
+
+def read_boots(outbox: Path) -> tuple[list[Boot], list[Anchor]]:
+    """What the agent knows of this box's boots, oldest first, and of their times. Raises NewerDataError,
+    StorageError."""
+    reader = database.open_reader(outbox)
+    if reader is None:
+        return [], []
+    with closing(reader), database.sqlite_errors(outbox.name):
+        reader.execute("BEGIN")
+        return _facts(reader)
 
 
 def _usage_name(usage: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 GAP = 300_000  # silence that ends a session
 CAP = 90_000  # most that one step between two events counts; pages say something every 30 s
@@ -61,11 +61,26 @@ class Draft:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Active time between two events of a session, ended or not."""
+
+    board: str
+    lesson: str
+    resource: str
+    kind: str
+    boot: str
+    begins: int
+    ends: int
+
+
+@dataclass(frozen=True)
 class Cut:
-    """Sessions that ended, and the greatest event id that no open or ended session reaches across."""
+    """Sessions that ended, and the greatest event id that no open or ended session reaches across. `steps`:
+    all active time, in the order in which it was heard of."""
 
     ended: tuple[Draft, ...]
     through: int
+    steps: tuple[Step, ...] = field(default=(), compare=False)
 
 
 @dataclass
@@ -82,8 +97,9 @@ class _Open:
     furthest: int | None = None
     opened: bool = False
 
-    def takes(self, event: Stored) -> None:
-        """Count the step from the last event to this one, of the same visit."""
+    def takes(self, event: Stored) -> int:
+        """Count the step from the last event to this one, of the same visit; what it counted."""
+        before = self.counted
         if event.origin == "server":
             self.loaded = event.mono
         if self.active and (event.origin == "page" or event.type == "ping"):  # a page turned is a sign of use
@@ -102,6 +118,7 @@ class _Open:
         elif event.type in ("play", "ping") or not played:
             self.active = True  # a document counts from being opened, once its page's script is heard
         self.last = event
+        return self.counted - before
 
 
 def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
@@ -111,6 +128,7 @@ def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
     """
     running: dict[tuple[str, str, str], _Open] = {}
     ended: list[Draft] = []
+    steps: list[Step] = []
     spans: list[tuple[int, int]] = []  # of all that ended, those not worth telling too
     newest = 0
     heard: dict[str, int] = {boot: now}
@@ -140,8 +158,10 @@ def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
         else:
             current.reach = event.id
             mine = event.visit == current.start.visit and not _stale(current, event)
-            if mine and not (current.closed and event.type not in _BEGINS):
-                current.takes(event)
+            takes = mine and not (current.closed and event.type not in _BEGINS)
+            if takes and (counted := current.takes(event)):
+                where = (event.board, event.lesson, event.resource, event.kind, event.boot)
+                steps.append(Step(*where, event.mono - counted, event.mono))
     for key, current in list(running.items()):
         silent = heard[current.last.boot] - current.last.mono
         if current.closed and (silent > RESUME or current.last.boot != boot):
@@ -150,7 +170,8 @@ def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
             end(key, "left")
         elif current.last.boot != boot:
             end(key, "boot")
-    return Cut(tuple(ended), _through(newest, spans, [current.start.id for current in running.values()]))
+    through = _through(newest, spans, [current.start.id for current in running.values()])
+    return Cut(tuple(ended), through, tuple(steps))
 
 
 def _over(current: _Open, event: Stored) -> str:

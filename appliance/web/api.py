@@ -6,14 +6,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from flask import Blueprint, Response, g, has_app_context, jsonify, request
 
 from appliance.usage.recorder import Event
 from appliance.web.expecting import why
+from appliance.web.resume import note_events
 from content_sync.errors import FormatError, LessonBoxError, TooBigError
-from content_sync.formats.lesson import Lesson, Resource
+from content_sync.formats.outline import Outline, Part
 from content_sync.ports import CollectionRow, LessonRow, PlannedRow
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ MAX_EVENTS_BODY = 64 << 10
 _MAX_EVENTS = 500
 _MOST = 500
 _PART = 500
+_PIECE = 32 << 10
 #: Events that say that something plays, of these kinds, and for how many seconds (pages ping every 30 s).
 _PLAYS, _MEDIA, _PLAYS_ON = ("play", "ping"), ("video", "recorded", "audio"), 35.0
 Repairs = Mapping[str, tuple[int, int]]
@@ -54,26 +56,25 @@ def file_url(root: str, path: str, repaired: Repairs | None = None) -> str:
     return f"/content/{root}/{quote(path.rpartition('/')[2])}{again}"
 
 
-def resource_json(resource: Resource, repaired: Repairs | None = None) -> dict[str, Any]:
+def resource_json(part: Part, repaired: Repairs | None = None) -> dict[str, Any]:
     """A resource as the API shows it: `root` and `url` are those of the file that opens, `size` is of all
     its files.
     """
-    main = resource.main
     return {
-        "id": resource.id,
-        "kind": resource.kind,
-        "title": resource.title,
-        "media_type": resource.media_type,
-        "size": sum(entry.file.length for entry in resource.files),
-        "root": main.file.root,
-        "url": file_url(main.file.root, main.path, repaired),
+        "id": part.id,
+        "kind": part.kind,
+        "title": part.title,
+        "media_type": part.media_type,
+        "size": part.size,
+        "root": part.root,
+        "url": file_url(part.root, part.path, repaired),
     }
 
 
 def lesson_json(
     collection: CollectionRow,
     row: LessonRow,
-    lesson: Lesson | None,
+    lesson: Outline | None,
     planned: PlannedRow | None = None,
     repaired: Repairs | None = None,
 ) -> dict[str, Any]:
@@ -104,12 +105,6 @@ def _number(name: str, default: int, most: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > most:
         raise FormatError(f"{name} must be a whole number, at most {most}")
     return int(text)
-
-
-def _same_origin() -> bool:
-    """Whether a page of ours sent this (or something that is no browser page)."""
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
 
 
 def _events(board: Board) -> list[Event]:
@@ -144,9 +139,13 @@ def _event(board: Board, value: dict[str, Any]) -> Event:
 
 def _stream(lessons: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield '{"lessons":['
+    joined = ""
     for number, lesson in enumerate(lessons):
-        yield ("," if number else "") + json.dumps(lesson, ensure_ascii=False, separators=(",", ":"))
-    yield "]}\n"
+        joined += ("," if number else "") + json.dumps(lesson, ensure_ascii=False, separators=(",", ":"))
+        if len(joined) > _PIECE:  # each piece is a write of its own
+            yield joined
+            joined = ""
+    yield joined + "]}\n"
 
 
 def blueprint(board: Board) -> Blueprint:
@@ -172,15 +171,15 @@ def blueprint(board: Board) -> Blueprint:
         collection, state = request.args.get("collection") or None, request.args.get("state") or None
         offset, limit = _number("offset", 0, 1 << 31), _number("limit", 1 << 31, 1 << 31)
 
-        def rows() -> Iterator[LessonRow]:
+        def parts() -> Iterator[list[LessonRow]]:
             # a county's whole library is too long to hold at once
             for begin in range(offset, offset + limit, _PART):
                 part = reader.lessons(collection, state, begin, min(_PART, offset + limit - begin))
-                yield from part
+                yield part
                 if len(part) < _PART:
                     return
 
-        return _answer(rows())
+        return _answer(parts())
 
     @routes.get("/api/v1/search")
     def search() -> Response:
@@ -192,28 +191,31 @@ def blueprint(board: Board) -> Blueprint:
             response = error(503, fault.code, fault.what)
             response.headers["Retry-After"] = "5"
             return response
-        return _answer([row for row in map(reader.lesson, found.ids) if row is not None])
+        return _answer([reader.rows(found.ids)])
 
-    def _answer(rows: Iterable[LessonRow]) -> Response:
+    def _answer(parts: Iterable[list[LessonRow]]) -> Response:
         collections = reader.places()
         repaired = repairs()
-        made = (
-            lesson_json(
-                collections[row.collection],
-                row,
-                reader.present_lesson(row.id),
-                None if row.complete else reader.planned(row.id).get(row.id),
-                repaired,
-            )
-            for row in rows
-            if row.collection in collections
-        )
-        return Response(_stream(made), mimetype="application/json")
+
+        def made() -> Iterator[dict[str, Any]]:
+            for rows in parts:
+                rows = [row for row in rows if row.collection in collections]
+                outlines = reader.outlines(rows)
+                lacking = [row.id for row in rows if not row.complete]
+                planned = reader.planned(lacking) if lacking else {}
+                for row in rows:
+                    yield lesson_json(
+                        collections[row.collection], row, outlines.get(row.id), planned.get(row.id), repaired
+                    )
+
+        return Response(_stream(made()), mimetype="application/json")
+
+    def _known(event: Event) -> bool:
+        lesson = reader.present_lesson(event.lesson)
+        return lesson is not None and any(r.id == event.resource for r in lesson.resources)
 
     @routes.post("/api/v1/events")
     def events() -> Response:
-        if not _same_origin():
-            return error(403, "E-ORIGIN", "another site's page may not report use")
         received = _events(board)
         try:
             board.records.record(received)
@@ -223,6 +225,7 @@ def blueprint(board: Board) -> Blueprint:
             response = error(503, fault.code, fault.what)
             response.headers["Retry-After"] = "5"
             return response
+        note_events([event for event in received if _known(event)])
         plays = any(event.type in _PLAYS and event.kind in _MEDIA for event in received)
         if board.sign is not None and plays:
             board.sign.plays(_PLAYS_ON)

@@ -11,24 +11,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, abort, g, render_template, request
 from gunicorn.http.errors import ParseException
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from appliance.school.database import School
+from appliance.school.places import Places
 from appliance.school.rooms import Place, place_of
+from appliance.school.tally import Tally
+from appliance.school.uploads import Uploads
 from appliance.usage.recorder import Event
-from appliance.web import api, expecting, i18n, pages, received, words
+from appliance.web import (
+    api,
+    assets,
+    baskets,
+    cards,
+    classes,
+    enrol,
+    expecting,
+    help,
+    i18n,
+    local,
+    opds,
+    pages,
+    received,
+    remote,
+    rooms,
+    school,
+    tv,
+    wishes,
+    words,
+)
 from appliance.web.content import RETRY_AFTER, Content, Environ, StartResponse, media_type, short
-from appliance.web.guard import Guard
+from appliance.web.enrol import Enrolling
+from appliance.web.flash import Flash
+from appliance.web.guard import Guard, own_page
+from appliance.web.machine import Machine
 from appliance.web.pin import Pin
 from appliance.web.search.index import Index
 from appliance.web.sharing import Sharing
 from content_sync.adapters.sending import Streams
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, LessonBoxError, SetupError
-from content_sync.ports import Clock, LessonRow, PlannedRow
+from content_sync.ports import Clock, LessonRow, Neighbour, PlannedRow
 
 log = logging.getLogger(__name__)
 BOARD_COOKIE = "board"
@@ -36,6 +62,8 @@ TEN_YEARS = 10 * 366 * 86400
 _BOARD = re.compile(r"[0-9a-f]{16}")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::\d{1,5})?")
 _HERE = Path(__file__).parent
+#: Icons that point along the line: they turn with a language that is written from the right.
+_POINTING = ("next", "prev", "first", "last", "back")
 _SYMBOL = re.compile(r'<symbol id="i-([a-z]+)".*?</symbol>', re.DOTALL)
 
 
@@ -82,8 +110,24 @@ class Board:
     received: Path | None = None
     incoming: Path | None = None
     pin: Pin | None = None
+    #: How many boards may wait at the same time for what a phone asks of them (pairing.py).
+    waiters: int = 0
+    #: Sticks and programs of the machine; other boxes that were heard of; the name of the school's Wi-Fi.
+    machine: Machine | None = None
+    #: How a box that is not enrolled yet takes an enrolment file; makes the diagnosis for the technician.
+    enrolling: Enrolling | None = None
+    diagnosis: Callable[[], bytes] | None = None
+    neighbours: Callable[[], Sequence[Neighbour]] = tuple
+    wifi: str = ""
     #: The school's own book; without it a board has no room.
     school: School | None = None
+    #: Where Ruffle, the Flash player, lies; None where the box has none.
+    ruffle: Path | None = None
+    #: Files that teachers send, on their way in.
+    uploads: Uploads | None = None
+    #: Counts classes, and how many a teacher should hold a term.
+    tally: Tally | None = None
+    class_goal: int = 80
 
 
 def board_of(environ: Environ, cookie: str | None) -> str:
@@ -111,6 +155,7 @@ def _icons(app: Flask) -> None:
     def draw(name: str, more: str = "") -> Markup:
         assert name in symbols, name
         g.icons.add(name)
+        more = f"{more} turns" if name in _POINTING else more
         return Markup(
             f'<svg class="ic {more}" width="24" height="24" aria-hidden="true" focusable="false">'
             f'<use xlink:href="#i-{name}"/></svg>'
@@ -125,13 +170,21 @@ def _icons(app: Flask) -> None:
     app.jinja_env.globals.update(ic=draw, sprite=sprite)
 
 
-def _static(app: Flask) -> None:
-    """`asset(name)`: the address of a static file, which changes with its content."""
-    marks = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in (_HERE / "static").iterdir()
-    }
-    app.jinja_env.globals["asset"] = lambda name: f"/static/{name}?{marks[name]}"
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 30 * 86400
+def _addresses(app: Flask) -> None:
+    """`url_for` of pages: the bare addresses, which each page has many of, are made once."""
+    known: dict[tuple[str, str], str] = {}
+
+    def address(endpoint: str, **values: Any) -> str:
+        if values or endpoint.startswith("."):
+            return app.url_for(endpoint, **values)
+        key = request.root_path, endpoint
+        if key not in known:
+            if len(known) > len(app.view_functions):  # a root of the client's own wording
+                known.clear()
+            known[key] = app.url_for(endpoint)
+        return known[key]
+
+    app.jinja_env.globals["url_for"] = address
 
 
 def _planned(board: Board, row: LessonRow) -> PlannedRow | None:
@@ -156,25 +209,47 @@ def _place(board: Board) -> Place:
 
 
 def _flask(board: Board) -> Flask:
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     i18n.install(app, board.language)
     _icons(app)
-    _static(app)
+    assets.install(app)
+    _addresses(app)
     app.jinja_env.globals.update(
-        subject=words.subject, known=words.known, title_class=words.title_class, minutes=words.minutes,
-        size_text=words.size, unit_parts=words.unit_parts, kinds=words.KIND_WORDS, steps=words.STEP_WORDS,
-        file_type=media_type, plain_title=words.plain_title, languages=i18n.LANGUAGES,
+        subject=words.subject, known=words.known, where=words.where, subject_tag=words.tag,
+        title_class=words.title_class, minutes=words.minutes, size_text=words.size,
+        unit_parts=words.unit_parts, kinds=words.KIND_WORDS, kind_words=words.KIND_WORDS,
+        grade_mark=words.grade_mark,
+        number_mark=words.number_mark, steps=words.STEP_WORDS,
+        file_type=media_type, plain_title=words.plain_title, other_language=words.other_language,
+        language_name=words.language_name, direction=words.direction, languages=i18n.LANGUAGES,
         why=lambda row: expecting.why(_planned(board, row)),
         expected=lambda row: expecting.expected(_planned(board, row), board.clock.wall()),
     )  # fmt: skip
+    app.jinja_env.filters["only_set"] = lambda values: {
+        name: value for name, value in values.items() if value
+    }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages.blueprint(board))
     app.register_blueprint(api.blueprint(board))
     guard = Guard(board.pin)
     app.register_blueprint(guard.blueprint())
     app.register_blueprint(received.blueprint(board, guard))
+    app.register_blueprint(classes.blueprint(board, guard))
+    app.register_blueprint(school.blueprint(board, guard))
+    app.register_blueprint(rooms.blueprint(board, guard))
+    app.register_blueprint(help.blueprint(board, guard))
+    app.register_blueprint(enrol.blueprint(board, guard))
+    app.register_blueprint(remote.blueprint(board))
+    app.register_blueprint(cards.blueprint(board, guard))
+    app.register_blueprint(wishes.blueprint(board))
+    app.register_blueprint(tv.blueprint(board))
+    app.register_blueprint(opds.blueprint(board))
+    app.register_blueprint(local.blueprint(board, guard))
+    app.register_blueprint(baskets.blueprint(board, guard))
+
+    places = Places(board.school, board.clock.monotonic) if board.school is not None else None
 
     @app.before_request
     def begin() -> None:
@@ -182,16 +257,26 @@ def _flask(board: Board) -> Flask:
         g.repairs = board.reader.repairs
         cookie = request.cookies.get(BOARD_COOKIE, "")
         g.new_board = not _BOARD.fullmatch(cookie) and not request.path.startswith(
-            ("/api/", "/static/", "/healthz")
+            ("/api/", "/static/", "/mirrored/", "/healthz")
         )
         g.board = secrets.token_hex(8) if g.new_board else board_of(request.environ, cookie)
         g.courseware = _origin(board)
         g.place = _place(board)
+        g.places = places
+
+    @app.before_request
+    def refuse_strangers() -> Response | None:
+        """Nothing changes because another site's page, courseware for one, sent a form here."""
+        if request.method in ("GET", "HEAD", "OPTIONS") or own_page():
+            return None
+        if request.path.startswith("/api/"):
+            return api.error(403, "E-ORIGIN", "another site's page may not report use")
+        abort(403)
 
     @app.after_request
     def finish(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if request.path.startswith("/static/"):
+        if request.path.startswith(("/static/", "/mirrored/")):
             return response
         response.headers["Content-Security-Policy"] = (
             "default-src 'self'; img-src 'self' data:; object-src 'self'; base-uri 'none'; form-action"
@@ -252,9 +337,9 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
         if status not in (404, 500, 503) or "text/html" not in environ.get("HTTP_ACCEPT", ""):
             return short(environ, start, status)
         with flask.request_context(environ):
-            g.icons, g.language = set(), board.language
+            g.icons = set()
             kept = request.cookies.get(i18n.COOKIE, "")
-            g.language = kept if kept in i18n.LANGUAGES else board.language
+            i18n.speak(kept if kept in i18n.LANGUAGES else board.language)
             code = {404: "E-NOT-FOUND", 503: "E-BUSY"}.get(status, "E-STORAGE")
             response = Response(render_template("error.html", status=status, code=code), status)
         if status == 503:
@@ -268,6 +353,7 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
         streams,
         refuse,
         board.sign.began if board.sign is not None else lambda: lambda: None,
+        Flash(board.ruffle) if board.ruffle is not None else None,
     )
     courseware_port = str(board.courseware_port)
     sharing = None

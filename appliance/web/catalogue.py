@@ -17,7 +17,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from appliance.web.i18n import LANGUAGES, LOCALE
+from appliance.web import i18n
 
 _HERE = Path(__file__).parent
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
@@ -47,7 +47,7 @@ def marked() -> Catalog:
 
 def po_path(language: str) -> Path:
     """Where a language's words lie."""
-    return LOCALE / language / "LC_MESSAGES" / "messages.po"
+    return i18n.LOCALE / language / "LC_MESSAGES" / "messages.po"
 
 
 def refresh(language: str) -> tuple[bytes, bytes]:
@@ -72,14 +72,11 @@ def refresh(language: str) -> tuple[bytes, bytes]:
 
 
 def main() -> None:
-    """Write all catalogues."""
-    for language in LANGUAGES:
-        if language != "zh":
-            path = po_path(language)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            po, mo = refresh(language)
-            path.write_bytes(po)
-            path.with_suffix(".mo").write_bytes(mo)
+    """Write the catalogue of every language that has one: a .po dropped into its place is enough."""
+    for path in sorted(i18n.LOCALE.glob("*/LC_MESSAGES/messages.po")):
+        po, mo = refresh(path.parts[-3])
+        path.write_bytes(po)
+        path.with_suffix(".mo").write_bytes(mo)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from appliance.web.flash import Flash, is_flash
 from content_sync.adapters.sending import Streams, send_range
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, LessonBoxError, SetupError
@@ -25,7 +26,8 @@ RETRY_AFTER = 5
 
 _TYPES = {
     "mp4": "video/mp4", "m4v": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "m4a": "audio/mp4",
-    "ogg": "audio/ogg", "wav": "audio/wav", "vtt": "text/vtt; charset=utf-8", "pdf": "application/pdf",
+    "ogg": "audio/ogg", "wav": "audio/wav", "bmp": "image/bmp", "swf": "application/x-shockwave-flash",
+    "aac": "audio/aac", "oga": "audio/ogg", "vtt": "text/vtt; charset=utf-8", "pdf": "application/pdf",
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
     "svg": "image/svg+xml", "html": "text/html; charset=utf-8", "htm": "text/html; charset=utf-8",
     "xhtml": "application/xhtml+xml", "xml": "application/xml", "css": "text/css; charset=utf-8",
@@ -49,6 +51,7 @@ _SHOWN = (
     "image/jpeg",
     "image/gif",
     "image/webp",
+    "image/bmp",
 )
 #: What a class watches or hears: sync gives way to it.
 _STREAMED = ("video/", "audio/")
@@ -107,8 +110,11 @@ class Content:
         streams: Streams,
         refuse: Refuse = short,
         stream_began: Callable[[], Callable[[], None]] = lambda: lambda: None,
+        flash: Flash | None = None,
     ) -> None:
-        """`stream_began` is called when a video or sound begins to be sent, what it returns when it ends."""
+        """`stream_began` is called when a video or sound begins to be sent, what it returns when it ends;
+        `flash`: the Flash player, where the box has one."""
+        self._flash = flash
         self._objects, self._reader, self._streams, self._refuse = objects, reader, streams, refuse
         self._stream_began = stream_began
 
@@ -149,7 +155,11 @@ class Content:
         )
 
     def courseware_origin(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        """`/c/<lesson>/<resource>/<path>`: the files of interactive courseware, in a sandbox of their own."""
+        """`/c/<lesson>/<resource>/<path>`: the files of interactive courseware, in a sandbox of their own;
+        `/flash/…` and `/ruffle/…`: Flash and its player, in the same.
+        """
+        if self._flash is not None and environ["PATH_INFO"].startswith(("/flash/", "/ruffle/")):
+            return self._flash(environ, start, _courseware_policy(environ.get("HTTP_HOST", "")))
         parts = _path(environ).split("/", 4)
         if len(parts) != 5 or parts[1] != "c" or not parts[4]:
             return short(environ, start, 404)
@@ -173,7 +183,10 @@ class Content:
 
     def _part(self, lesson: str, resource: str, path: str) -> FileId | None:
         found = self._reader.present_lesson(lesson)
-        if found and any(r.id == resource and r.kind == "interactive" for r in found.resources):
+        if found and any(
+            r.id == resource and (r.kind == "interactive" or r.main.path == path and is_flash(path))
+            for r in found.resources
+        ):
             return self._reader.resource_file(lesson, resource, path)
         return None
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from content_sync.errors import PinError
+from appliance.web.door import from_own_page
+from content_sync.errors import PinError, UsageError
 
 if TYPE_CHECKING:
     from appliance.web.pin import Pin
@@ -19,10 +22,35 @@ COOKIE = "pin"
 _OWN = re.compile(r"/(?:[a-z0-9][a-z0-9._-]*/?)*")
 
 
+def own_page(must_say: bool = False) -> bool:
+    """Whether a page of ours sent this form, or something that is no browser page. `must_say`: only the
+    former; then a name that an Internet server could have given itself for this address is not believed."""
+    if "Origin" not in request.headers and "Referer" not in request.headers:
+        return not must_say
+    return from_own_page() and (not must_say or _local(urlsplit(request.host_url).hostname or ""))
+
+
+def _local(host: str) -> bool:
+    """An address, a name without dots or one of mDNS."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith(".local")
+    return True
+
+
+def _own_screen() -> bool:
+    """Whether the box's own screen asks (its browser runs on this machine)."""
+    try:
+        return ipaddress.ip_address(request.environ.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+
+
 class Guard:
     """Asks for the PIN. `home`: the endpoint that the PIN's page leads to when nothing else was asked for."""
 
-    def __init__(self, pin: Pin | None, home: str = "received.manage") -> None:
+    def __init__(self, pin: Pin | None, home: str = "school.home") -> None:
         self._pin, self._home = pin, home
 
     def secret(self) -> str | None:
@@ -40,34 +68,78 @@ class Guard:
             request.form.get("secret", "").encode(), secret.encode()
         ):
             abort(403)
+        g.unlocked = self.minutes()
         return secret
 
-    def _pin_page(self) -> Answer:
-        pin = self._pin
-        said, status = "", 200
+    def minutes(self) -> int:
+        """Minutes after which this browser's session ends by itself; 0: it is locked."""
+        token = request.cookies.get(COOKIE, "")
+        return -(-self._pin.left(token) // 60) if self._pin is not None and token else 0
+
+    def _following(self) -> str:
         following = request.values.get("next", "")
-        if not _OWN.fullmatch(following):
-            following = url_for(self._home)
+        return following if _OWN.fullmatch(following) else url_for(self._home)
+
+    def _pin_page(self) -> Answer:
+        pin, said, status = self._pin, "", 200
         if request.method == "POST" and pin is not None:
             try:
-                token = pin.enter(request.form.get("pin", ""))
+                return self._opened(pin.enter(request.form.get("pin", "")), self._following())
             except PinError as error:
-                said, status = error.what, 403
-            else:
-                answer: Answer = redirect(following, 303)
-                answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
-                return answer
-        wait = said.rpartition(" in ")[2].removesuffix(" s")
+                said, status = "wrong" if error.what.startswith("wrong") else "early", 403
+        return self._ask(said, status)
+
+    def _first(self) -> Answer:
+        """Set the first PIN, by whom could as well have pulled the plug."""
+        pin = self._pin
+        if pin is None or not own_page(must_say=True) or not (_own_screen() or pin.first_for()):
+            return self._ask("late", 403)
+        new = request.form.get("pin", "")
+        if new != request.form.get("again", ""):
+            return self._ask("differ", 400)
+        try:
+            pin.set_first(new)
+            return self._opened(pin.enter(new), self._following())
+        except PinError:
+            return self._ask("late", 403)
+        except UsageError:
+            return self._ask("easy", 400)
+
+    def _ask(self, said: str, status: int) -> Answer:
+        pin = self._pin
         return make_response(
             render_template(
                 "pin.html",
                 is_set=pin is not None and pin.is_set,
-                wrong=said.startswith("wrong"),
-                wait=int(wait) if wait.isdigit() else 0,
-                next=following,
+                first=pin is not None and bool(_own_screen() or pin.first_for()),
+                said=said,
+                wait=pin.waits() if pin is not None and pin.is_set else 0,
+                next=self._following(),
             ),
             status,
         )
+
+    def _opened(self, token: str, following: str) -> Answer:
+        answer: Answer = redirect(following, 303)
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        return answer
+
+    def _change(self) -> Answer:
+        """Another PIN, by somebody who knows the one that holds."""
+        secret, pin = self.require(), self._pin
+        said, status = "", 200
+        if request.method == "POST" and pin is not None:
+            new = request.form.get("new", "")
+            try:
+                if new != request.form.get("again", ""):
+                    raise UsageError("differ")
+                return self._opened(pin.change(request.form.get("pin", ""), new), url_for(self._home))
+            except PinError as error:
+                said, status = "wrong" if error.what.startswith("wrong") else "early", 403
+            except UsageError as error:
+                said, status = "differ" if error.what == "differ" else "easy", 400
+        wait = pin.waits() if pin is not None else 0
+        return make_response(render_template("pin_change.html", secret=secret, said=said, wait=wait), status)
 
     def _leave(self) -> Answer:
         self.require()
@@ -78,8 +150,10 @@ class Guard:
         return answer
 
     def blueprint(self) -> Blueprint:
-        """The routes `/pin` and `/pin/leave`."""
+        """The routes `/pin…`."""
         routes = Blueprint("guard", __name__)
         routes.add_url_rule("/pin", "pin", self._pin_page, methods=["GET", "POST"])
+        routes.add_url_rule("/pin/first", "first", self._first, methods=["POST"])
+        routes.add_url_rule("/pin/change", "change", self._change, methods=["GET", "POST"])
         routes.add_url_rule("/pin/leave", "leave", self._leave, methods=["POST"])
         return routes

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
 
+from appliance.web.blackboard import Blackboard
 from appliance.web.browse import Browse
 from appliance.web.find import Find
 from appliance.web.progress import Progress
+from appliance.web.quizzes import Quizzes
 from appliance.web.teach import Teach
 from appliance.web.today import Today
 
@@ -20,16 +22,20 @@ if TYPE_CHECKING:
 def blueprint(board: Board) -> Blueprint:
     """The routes."""
     routes = Blueprint("pages", __name__)
-    today, browse, teach = Today(board), Browse(board), Teach(board)
+    today, browse, quizzes = Today(board), Browse(board), Quizzes(board)
+    teach, blackboard = Teach(board, quizzes), Blackboard(board)
     rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
         ("/", "home", today.home),
         ("/browse", "browse", browse.browse),
         ("/subject/<subject>", "browse", browse.browse),
+        ("/shelf/<shelf>", "shelf", browse.shelf),
         ("/volume/<collection>", "volume", browse.volume),
         ("/new", "new", browse.new),
+        ("/blackboard", "blackboard", blackboard.blackboard),
+        ("/kit", "kit", blackboard.kit),
         ("/lesson/<lesson>", "lesson", teach.lesson),
         ("/lesson/<lesson>/<resource>", "resource", teach.resource),
-        ("/lesson/<lesson>/<resource>/print", "paper", teach.paper),
+        ("/lesson/<lesson>/<resource>/print", "paper", quizzes.paper),
         ("/search", "search", Find(board).search),
         ("/status", "status", Progress(board).status),
     )

@@ -7,7 +7,6 @@ seconds of this boot: neither a restart nor a wrong clock makes it shorter.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
@@ -16,6 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.digits import FREE, N, P, R, digest, wait_after
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import FormatError, LessonBoxError, NotFoundError, PinError, UsageError
 from content_sync.formats.canonical import check_format, dump, is_hex, load
@@ -24,16 +24,10 @@ from content_sync.ports import Clock
 FORMAT, TRIES = "lessonbox-pin/1", "lessonbox-pin-tries/1"
 _PIN = re.compile(r"[0-9]{6,12}")
 _MAX = 4096
-#: scrypt (RFC 7914): 16 MiB and about 0.1 s on a Pi.
-_N, _R, _P = 1 << 14, 8, 1
-#: Tries that cost no wait; then 10 s, doubled with each further one, up to a quarter of an hour.
-_FREE, _FIRST, _LONGEST = 3, 10, 900
 #: A session that is not used for so long is over.
 _IDLE, _SESSIONS = 900.0, 50
-
-
-def _hash(pin: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    return hashlib.scrypt(pin.encode(), salt=salt, n=n, r=r, p=p, maxmem=64 << 20, dklen=32)
+#: So long after the machine's start the first PIN may be set from a page of the LAN.
+FIRST_SECONDS = 1800.0
 
 
 def set_pin(path: Path, pin: str) -> None:
@@ -44,7 +38,7 @@ def set_pin(path: Path, pin: str) -> None:
     if len(set(pin)) < 3 or pin in "01234567890123456789 98765432109876543210":
         raise UsageError("this PIN is too easy to guess")
     salt = secrets.token_bytes(16)
-    made = {"salt": salt.hex(), "n": _N, "r": _R, "p": _P, "hash": _hash(pin, salt, _N, _R, _P).hex()}
+    made = {"salt": salt.hex(), "n": N, "r": R, "p": P, "hash": digest(pin, salt).hex()}
     write_durable(path, dump({"format": FORMAT, **made}), 0o600)
     _give_to_owner(path)
     clear_tries(path)
@@ -95,7 +89,7 @@ class Pin:
         except NotFoundError:
             return None
         numbers = [stored.get(name) for name in ("n", "r", "p")]
-        if numbers != [_N, _R, _P] or not (is_hex(stored.get("salt"), 32) and is_hex(stored.get("hash"), 64)):
+        if numbers != [N, R, P] or not (is_hex(stored.get("salt"), 32) and is_hex(stored.get("hash"), 64)):
             raise FormatError("pin.json is damaged: set the PIN again")
         return stored
 
@@ -115,9 +109,9 @@ class Pin:
                 raise PinError(f"too many wrong PINs, try again in {wait} s")
             self._count(wrong + 1)  # before it is checked: pulling the plug saves no try
             salt = bytes.fromhex(str(stored["salt"]))
-            made = _hash(pin[:64], salt, _N, _R, _P)
+            made = digest(pin[:64], salt)
             if not hmac.compare_digest(made, bytes.fromhex(str(stored["hash"]))):
-                wait = _wait(wrong + 1)
+                wait = wait_after(wrong + 1)
                 raise PinError("wrong PIN" + (f", try again in {wait} s" if wait else ""))
             clear_tries(self._path)
             while len(self._sessions) >= _SESSIONS:
@@ -127,6 +121,35 @@ class Pin:
                 self._clock.monotonic(), secrets.token_hex(16), str(stored["hash"])
             )
             return token
+
+    def waits(self) -> int:
+        """Seconds until the next try is allowed."""
+        with self._lock:
+            return self._wrong()[1]
+
+    def left(self, token: str) -> int:
+        """Seconds until a session ends by itself, looking does not make it longer; 0: there is none."""
+        with self._lock:
+            session = self._sessions.get(token)
+            return 0 if session is None else max(0, int(session.used + _IDLE - self._clock.monotonic()))
+
+    def first_for(self) -> int:
+        """Seconds for which the first PIN may still be set from a page of the LAN (docs/threats.md)."""
+        return 0 if self.is_set else max(0, int(FIRST_SECONDS - self._clock.monotonic()))
+
+    def set_first(self, pin: str) -> None:
+        """Set the first PIN. Raises PinError when there is one, UsageError, StorageError."""
+        with self._lock:
+            if self.is_set:
+                raise PinError("a PIN is set already")
+            set_pin(self._path, pin)
+
+    def change(self, old: str, new: str) -> str:
+        """Set another PIN, which ends every session; the token of a new one. Raises PinError: `old` is not
+        right, or it is too early; UsageError, StorageError."""
+        self.leave(self.enter(old))
+        set_pin(self._path, new)
+        return self.enter(new)
 
     def _wrong(self) -> tuple[int, int]:
         """Wrong tries in a row, and seconds until the next is allowed."""
@@ -139,9 +162,9 @@ class Pin:
         except NotFoundError:
             return 0, 0
         except FormatError:
-            wrong, at, boot = _FREE + 1, 0, None  # a damaged count is no free pass
+            wrong, at, boot = FREE + 1, 0, None  # a damaged count is no free pass
         began = at if boot == self._clock.boot_id() else 0
-        return wrong, max(0, began + _wait(wrong) - int(self._clock.monotonic()))
+        return wrong, max(0, began + wait_after(wrong) - int(self._clock.monotonic()))
 
     def _count(self, wrong: int) -> None:
         at = {"at": int(self._clock.monotonic()), "boot": self._clock.boot_id()}
@@ -168,7 +191,3 @@ class Pin:
         """End a session."""
         with self._lock:
             self._sessions.pop(token, None)
-
-
-def _wait(wrong: int) -> int:
-    return 0 if wrong < _FREE else min(_FIRST << min(wrong - _FREE, 20), _LONGEST)

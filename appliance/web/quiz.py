@@ -1,9 +1,8 @@
-"""Reads quizzes: the part of 1EdTech QTI 3.0 that a class does together at the board.
+"""Reads quizzes: the part of 1EdTech QTI (3.0, 2.2, 2.1) that a class does together at the board.
 
-An `qti-assessment-test` names its items by `qti-assessment-item-ref href`, in order. Items: choice (one,
-several, true or false), text entry (one gap or more), order, match, and anything else as an open question
-with its text. Markup is reduced to text, pictures and line ends: nothing of the file reaches the page as
-HTML.
+Which elements stands in docs/formats.md 3.4. A quiz is a test that names its items, a single item, or the
+`imsmanifest.xml` of a content package. What an item asks in a way that is not read becomes an open question
+with all its text.
 """
 
 from __future__ import annotations
@@ -12,41 +11,23 @@ import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from content_sync.errors import FormatError
+from appliance.web.quiz_text import Text, all_of, attribute, beside, first_of, flat, name_of, read_text
+from content_sync.errors import FormatError, NotFoundError
 
-MAX_XML = 1 << 20
-MAX_ITEMS = 200
-_MAX_TEXT = 20_000
-_SPACES = re.compile(r"[ \t\r\n]+")
+MAX_XML, MAX_QUIZ = 1 << 20, 4 << 20
+MAX_ITEMS, MAX_OPTIONS = 200, 40
 #: Where the answer is written in: brackets with nothing between.
 _BRACKETS = re.compile(r"(（[ \u3000\u2003]*）|\([ \u3000\u2003]{2,}\))")
-_BLOCKS = {"p", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "table", "tr", "blockquote", "qti-prompt"}
-
-
-@dataclass
-class Text:
-    """A run of text with pictures: pieces in order, each (`text`|`picture`|`gap`|`blank`|`break`, value).
-    `blank`: where a chosen letter is written, `gap`: where words are.
-    """
-
-    pieces: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def plain(self) -> str:
-        """Without pictures, on one line."""
-        return "".join(
-            {"text": value, "gap": "（　　）", "blank": "（　　）"}.get(kind, " ")
-            for kind, value in self.pieces
-        ).strip()
-
-    def __bool__(self) -> bool:
-        return any(kind != "break" for kind, _ in self.pieces)
+_TRUE = {"对", "正确", "√", "✓", "是", "true", "t", "right", "yes"}
+_FALSE = {"错", "错误", "×", "✗", "否", "false", "f", "wrong", "no", "不对"}
+_CHOICE, _ORDER, _MATCH = "qti-choice-interaction", "qti-order-interaction", "qti-match-interaction"
+_GAPS = ("qti-text-entry-interaction", "qti-inline-choice-interaction")
+_BESIDE = ("qti-rubric-block", "qti-feedback-block", "qti-feedback-inline", "qti-modal-feedback")
 
 
 @dataclass
@@ -59,18 +40,29 @@ class Option:
 
 
 @dataclass
+class Pair:
+    """What stands at the left of a match, the letters that belong to it, and how many may."""
+
+    text: Text
+    letters: str
+    most: int = 1
+
+
+@dataclass
 class Item:
-    """One question. `kind`: `choice`, `multiple`, `fill`, `order`, `match`, `open`. `answer` is the solution
-    in words.
+    """One question. `kind`: `choice`, `judge` (true or false), `multiple`, `fill`, `order`, `match`, `open`,
+    or `broken` (its file can't be read). `answer` is the solution in words.
     """
 
     kind: str
     stem: Text
-    options: list[Option]
-    answer: str
-    why: Text
-    #: match: what stands at the left, with what belongs to it
-    pairs: list[tuple[Text, str]] = field(default_factory=list)
+    options: list[Option] = field(default_factory=list)
+    answer: str = ""
+    why: Text = field(default_factory=Text)
+    pairs: list[Pair] = field(default_factory=list)
+    #: fill: the solution of each gap by its identifier; order: the letters in the right order
+    gaps: dict[str, str] = field(default_factory=dict)
+    order: str = ""
 
 
 @dataclass
@@ -81,18 +73,9 @@ class Quiz:
     items: list[Item]
 
 
-def _name(element: Element) -> str:
-    """Local tag name in QTI 3 spelling (2.x said assessmentItem, choiceInteraction…)."""
-    tag = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
-    if any(c.isupper() for c in tag):
-        tag = "qti-" + "".join("-" + c.lower() if c.isupper() else c for c in tag)
-    return tag
-
-
-def _get(element: Element, name: str) -> str:
-    """An attribute, in QTI 3 spelling or 2.x's."""
-    head, *rest = name.split("-")
-    return element.get(name) or element.get(head + "".join(part.title() for part in rest)) or ""
+def letter(number: int) -> str:
+    """A, B, C… and a… beyond: one character for each of MAX_OPTIONS."""
+    return chr(ord("A") + number) if number < 26 else chr(ord("a") + number - 26)
 
 
 def _parse(data: bytes) -> Element:
@@ -105,125 +88,99 @@ def _parse(data: bytes) -> Element:
     return root
 
 
-def _all(element: Element, *names: str) -> list[Element]:
-    return [child for child in element.iter() if _name(child) in names]
-
-
-def _first(element: Element, *names: str) -> Element | None:
-    found = _all(element, *names)
-    return found[0] if found else None
-
-
-def _text(element: Element, base: str, skip: tuple[str, ...] = ()) -> Text:
-    """The text below an element; pictures as paths relative to the package."""
-    made = Text()
-
-    def add(kind: str, value: str) -> None:
-        if kind == "text":
-            value = _SPACES.sub(" ", value)  # an ideographic space is meant, a line end in the file is not
-            if not made.pieces or made.pieces[-1][0] == "break":
-                value = value.lstrip(" ")
-            if not value:
-                return
-        if kind == "break" and (not made.pieces or made.pieces[-1][0] == "break"):
-            return
-        made.pieces.append((kind, value[:_MAX_TEXT]))
-
-    def walk(node: Element, depth: int) -> None:
-        if depth > 50:
-            raise FormatError("a file of the quiz is nested too deep")
-        add("text", node.text or "")
-        for child in node:
-            name = _name(child)
-            if name in skip:
-                pass
-            elif name == "qti-text-entry-interaction":
-                add("gap", _get(child, "response-identifier"))
-            elif name == "img":
-                add("picture", posixpath.normpath(posixpath.join(base, unquote(child.get("src") or ""))))
-            elif name == "br":
-                add("break", "")
-            else:
-                block = name in _BLOCKS
-                if block:
-                    add("break", "")
-                walk(child, depth + 1)
-                if block:
-                    add("break", "")
-            add("text", child.tail or "")
-
-    walk(element, 0)
-    while made.pieces and (made.pieces[-1][0] == "break" or not made.pieces[-1][1].strip(" ")):
-        if made.pieces[-1][0] == "gap":
-            break
-        made.pieces.pop()
-    return made
-
-
-_CHOICES = (
-    "qti-choice-interaction",
-    "qti-order-interaction",
-    "qti-match-interaction",
-    "qti-extended-text-interaction",
-    "qti-inline-choice-interaction",
-    "qti-associate-interaction",
-    "qti-gap-match-interaction",
-)
-
-
 def _why(root: Element, base: str) -> Text:
     """The explanation: modal or block feedback, or a rubric for the scorer or tutor."""
-    for element in _all(root, "qti-modal-feedback", "qti-feedback-block"):
-        found = _text(element, base)
+    for element in all_of(root, "qti-modal-feedback", "qti-feedback-block"):
+        found = read_text(element, base)
         if found:
             return found
-    for element in _all(root, "qti-rubric-block"):
-        if set(_get(element, "view").split()) & {"scorer", "tutor"}:
-            return _text(element, base)
+    for element in all_of(root, "qti-rubric-block"):
+        if set(attribute(element, "view").split()) & {"scorer", "tutor"}:
+            return read_text(element, base)
     return Text()
 
 
+def _solutions(root: Element) -> dict[str, list[str]]:
+    """Correct responses by identifier; where none is stated, what its mapping values most."""
+    right: dict[str, list[str]] = {}
+    for declaration in all_of(root, "qti-response-declaration"):
+        correct = first_of(declaration, "qti-correct-response")  # not its mapping, which holds values too
+        if correct is not None:
+            values = [(value.text or "").strip() for value in all_of(correct, "qti-value")]
+        else:
+            entries = [
+                (float(worth), attribute(entry, "map-key"))
+                for entry in all_of(declaration, "qti-map-entry")
+                if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", worth := attribute(entry, "mapped-value"))
+            ]
+            values = [max(entries)[1]] if entries else []
+        right[attribute(declaration, "identifier")] = values
+    return right
+
+
 def _item(root: Element, base: str) -> Item:
-    if _name(root) != "qti-assessment-item":
+    if name_of(root) != "qti-assessment-item":
         raise FormatError("an item of the quiz is not an item")
-    body = _first(root, "qti-item-body")
+    body = first_of(root, "qti-item-body")
     if body is None:
         raise FormatError("an item of the quiz has no text")
-    right: dict[str, list[str]] = {}
-    for declaration in _all(root, "qti-response-declaration"):
-        correct = _first(declaration, "qti-correct-response")  # not its mapping, which holds values too
-        if correct is not None:
-            values = [(value.text or "").strip() for value in _all(correct, "qti-value")]
-            right[_get(declaration, "identifier")] = values
-    stem = _text(body, base, (*_CHOICES, "qti-rubric-block", "qti-feedback-block", "qti-modal-feedback"))
-    why = _why(root, base)
-    asked = _first(body, *_CHOICES)
-    if asked is None:
-        gaps = [value for kind, value in stem.pieces if kind == "gap"]
-        if gaps:
-            return Item("fill", stem, [], "，".join(" / ".join(right.get(gap, [])) for gap in gaps), why)
-        return Item("open", stem, [], "", why)
-    prompt = _first(asked, "qti-prompt")
+    right, why = _solutions(root), _why(root, base)
+    asked = [element for element in body.iter() if name_of(element).endswith("-interaction")]
+    if all(name_of(element) in _GAPS for element in asked):
+        return _fill(body, asked, right, base, why)
+    kind = name_of(asked[0]) if len(asked) == 1 else ""
+    solution = right.get(attribute(asked[0], "response-identifier"), [])
+    stem = read_text(body, base, (*_BESIDE, kind)) if kind else Text()
+    prompt = first_of(asked[0], "qti-prompt")
     if prompt is not None:
-        added = _text(prompt, base)
-        stem.pieces = [*stem.pieces, *([("break", "")] if stem else []), *added.pieces]
-    solution = right.get(_get(asked, "response-identifier"), [])
-    name = _name(asked)
-    if name == "qti-match-interaction":
-        return _match(asked, stem, solution, base, why)
-    choices = _all(asked, "qti-simple-choice", "qti-inline-choice")
-    named = {_get(choice, "identifier"): _text(choice, base, ("qti-feedback-inline",)) for choice in choices}
-    letters = {key: chr(ord("A") + n) if n < 26 else str(n + 1) for n, key in enumerate(named)}
-    if name == "qti-order-interaction":
+        stem.pieces = [*stem.pieces, *([("break", "")] if stem else []), *read_text(prompt, base).pieces]
+    if kind == _MATCH and len(sides := all_of(asked[0], "qti-simple-match-set")) == 2:
+        return _match(sides, stem, solution, base, why)
+    choices = all_of(asked[0], "qti-simple-choice") if kind in (_CHOICE, _ORDER) else []
+    if not choices:
+        return _open(body, asked, right, base, why)
+    if len(choices) > MAX_OPTIONS:
+        raise FormatError(f"a question has more than {MAX_OPTIONS} answers to choose from")
+    named = {attribute(choice, "identifier"): read_text(choice, base, _BESIDE) for choice in choices}
+    letters = {key: letter(n) for n, key in enumerate(named)}
+    if kind == _ORDER:
         options = [Option(letters[key], text, False) for key, text in named.items()]
-        return Item("order", stem, options, " → ".join(letters[k] for k in solution if k in letters), why)
-    if not named:
-        return Item("open", stem, [], "；".join(solution), why)
+        order = "".join(letters[key] for key in dict.fromkeys(solution) if key in letters)
+        return Item("order", stem, options, " → ".join(order), why, order=order)
     options = [Option(letters[key], text, key in solution) for key, text in named.items()]
-    several = len(solution) > 1 or _get(asked, "max-choices") not in ("1", "")
-    answer = "".join(option.letter for option in options if option.right)
+    most = attribute(asked[0], "max-choices")
     _open_brackets(stem)
-    return Item("multiple" if several else "choice", stem, options, answer, why)
+    if len(solution) > 1 or most not in ("1", ""):
+        return Item("multiple", stem, options, "".join(o.letter for o in options if o.right), why)
+    words = [option.text.plain.casefold().rstrip("。.") for option in options]
+    if len(words) == 2 and (
+        words[0] in _TRUE and words[1] in _FALSE or words[0] in _FALSE and words[1] in _TRUE
+    ):
+        answer = "".join(option.text.plain for option in options if option.right)
+        return Item("judge", stem, options, answer, why)
+    return Item("choice", stem, options, "".join(o.letter for o in options if o.right), why)
+
+
+def _fill(body: Element, asked: list[Element], right: dict[str, list[str]], base: str, why: Text) -> Item:
+    stem = read_text(body, base, _BESIDE)
+    gaps = {}
+    for element in asked:
+        identifier = attribute(element, "response-identifier")
+        texts = {attribute(c, "identifier"): flat(c) for c in all_of(element, "qti-inline-choice")}
+        gaps[identifier] = " / ".join(texts.get(value, value) for value in right.get(identifier, []))
+    if not asked:
+        return Item("open", stem, why=why)
+    return Item("fill", stem, [], "，".join(filter(None, gaps.values())), why, gaps=gaps)
+
+
+def _open(body: Element, asked: list[Element], right: dict[str, list[str]], base: str, why: Text) -> Item:
+    """An open question: all its text, and its solution with the words of what it names."""
+    texts = {i: flat(c) for c in body.iter() if (i := attribute(c, "identifier"))}
+    values = [v for element in asked for v in right.get(attribute(element, "response-identifier"), [])]
+    answer = "；".join(
+        texts[v] if v in texts else " - ".join(texts.get(part, part) for part in v.split()) for v in values
+    )
+    return Item("open", read_text(body, base, _BESIDE), answer=answer, why=why)
 
 
 def _open_brackets(stem: Text) -> None:
@@ -236,45 +193,81 @@ def _open_brackets(stem: Text) -> None:
     ]
 
 
-def _match(asked: Element, stem: Text, solution: list[str], base: str, why: Text) -> Item:
-    sets = _all(asked, "qti-simple-match-set")[:2]
-    if len(sets) < 2:
-        return Item("open", stem, [], "", why)
+def _match(sides: list[Element], stem: Text, solution: list[str], base: str, why: Text) -> Item:
     left, right = (
-        {
-            _get(choice, "identifier"): _text(choice, base)
-            for choice in _all(side, "qti-simple-associable-choice")
-        }
-        for side in sets
+        {attribute(c, "identifier"): c for c in all_of(s, "qti-simple-associable-choice")} for s in sides
     )
-    letters = {key: chr(ord("A") + n) if n < 26 else str(n + 1) for n, key in enumerate(right)}
-    belongs: dict[str, list[str]] = {}
+    if max(len(left), len(right)) > MAX_OPTIONS:
+        raise FormatError(f"a question has more than {MAX_OPTIONS} things to match")
+    letters = {key: letter(n) for n, key in enumerate(right)}
+    belongs: dict[str, str] = {}
     for pair in solution:
         a, _, b = pair.partition(" ")
         if a in left and b in letters:
-            belongs.setdefault(a, []).append(letters[b])
-    pairs = [(text, "".join(belongs.get(key, []))) for key, text in left.items()]
-    options = [Option(letters[key], text, False) for key, text in right.items()]
-    answer = "  ".join(f"{n}-{letters_}" for n, (_, letters_) in enumerate(pairs, 1) if letters_)
+            belongs[a] = belongs.get(a, "") + letters[b]
+    pairs = [
+        Pair(read_text(c, base), belongs.get(key, ""), 1 if attribute(c, "match-max") == "1" else MAX_OPTIONS)
+        for key, c in left.items()
+    ]
+    options = [Option(letters[key], read_text(c, base), False) for key, c in right.items()]
+    answer = "  ".join(f"{n}-{pair.letters}" for n, pair in enumerate(pairs, 1) if pair.letters)
     return Item("match", stem, options, answer, why, pairs)
 
 
-def read_quiz(main: str, read: Callable[[str], bytes]) -> Quiz:
-    """The quiz whose test file is at path `main`; `read(path)` gives a file of the same resource.
+def _from_manifest(root: Element, base: str) -> tuple[list[str], bool]:
+    """Paths of a content package's test (True) or else of its items (False)."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for resource in all_of(root, "resource"):
+        kind = (resource.get("type") or "").lower()
+        if kind.startswith(("imsqti_test", "imsqti_assessment", "imsqti_item")):
+            found[not kind.startswith("imsqti_item")].append(beside(base, resource.get("href") or ""))
+    if found[True]:
+        return found[True][:1], True
+    return found[False], False
 
-    A single item instead of a test is a quiz of one question. Raises FormatError, and what `read` raises.
+
+def read_quiz(main: str, read: Callable[[str], bytes]) -> Quiz:
+    """The quiz whose test, item or manifest is at path `main`; `read(path)` gives a file of the resource.
+
+    An item that can't be read becomes a `broken` one. Raises FormatError and what `read` raises: when the
+    test itself or every item can't be read.
     """
-    root = _parse(read(main))
-    title = (_get(root, "title") or "").strip()[:200]
+    spent = 0
+
+    def load(path: str) -> Element:
+        nonlocal spent
+        data = read(path)
+        spent += len(data)
+        if spent > MAX_QUIZ:
+            raise FormatError("the quiz is larger than 4 MiB")
+        return _parse(data)
+
+    root = load(main)
     base = posixpath.dirname(main)
-    if _name(root) == "qti-assessment-item":
+    paths: list[str] | None = None
+    if name_of(root) == "manifest":
+        paths, is_test = _from_manifest(root, base)
+        if is_test:
+            base = posixpath.dirname(paths[0])
+            root, paths = load(paths[0]), None
+    title = attribute(root, "title").strip()[:200]
+    if name_of(root) == "qti-assessment-item":
         return Quiz(title, [_item(root, base)])
-    if _name(root) != "qti-assessment-test":
-        raise FormatError("this is not a QTI test")
-    items = []
-    for reference in _all(root, "qti-assessment-item-ref")[:MAX_ITEMS]:
-        path = posixpath.normpath(posixpath.join(base, unquote(_get(reference, "href"))))
-        items.append(_item(_parse(read(path)), posixpath.dirname(path)))
-    if not items:
-        raise FormatError("the quiz holds no question")
+    if paths is None:
+        if name_of(root) != "qti-assessment-test":
+            raise FormatError("this is not a QTI test")
+        if all_of(root, "qti-assessment-section-ref"):
+            raise FormatError("the test keeps its sections in files of their own")
+        paths = [beside(base, attribute(ref, "href")) for ref in all_of(root, "qti-assessment-item-ref")]
+    if len(paths) > MAX_ITEMS:
+        raise FormatError(f"the quiz holds more than {MAX_ITEMS} questions")
+    items, failure = [], FormatError("the quiz holds no question")
+    for path in paths:
+        try:
+            items.append(_item(load(path), posixpath.dirname(path)))
+        except (FormatError, NotFoundError) as error:
+            items.append(Item("broken", Text()))
+            failure = error if isinstance(error, FormatError) else FormatError(error.what)
+    if all(item.kind == "broken" for item in items):
+        raise failure
     return Quiz(title, items)

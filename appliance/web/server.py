@@ -7,13 +7,17 @@ worker.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import resource
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from gunicorn.glogging import Logger
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from content_sync.adapters.sdnotify import Pulse
 from content_sync.errors import BusyError, SetupError
 from content_sync.formats.canonical import is_hex
 
@@ -31,6 +36,8 @@ WSGI = Callable[..., Any]
 _SEND_AT_MOST = 16 << 20
 #: Connections that wait between two requests of a board, beside those being answered.
 _KEPT_ALIVE = 2000
+_M_ARENA_MAX = -8  # mallopt(3)
+_BYTES_ACKED = 120  # where tcpi_bytes_acked stands in struct tcp_info (linux/tcp.h)
 
 
 @dataclass(frozen=True)
@@ -78,30 +85,55 @@ class _Socket(socket.socket):
     """A client's socket that sends a file in few blocking calls, under the kernel's own time-out."""
 
     unreadable: Callable[[str], None]
+    patience: float = 10
+    dropped = False
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """As socket.sendfile, for a regular file and a blocking socket. Raises OSError; BlockingIOError when
-        SO_SNDTIMEO passed without a byte accepted; EIO when the disk does not give the file, or sync
-        has withheld it since: it has another name then (formats.md 10). One that was deleted is sent on.
+        `patience` passed without a byte that the client took; EIO when the disk does not give the file, or
+        sync has withheld it since: it has another name then (formats.md 10). One that was deleted is sent on.
         """
         assert count is not None
         path = Path(str(getattr(file, "name", "")))
         is_object = is_hex(path.name, 64) and path.parent.name == path.name[:2]
-        sent = 0
+        sent, came, moved = 0, -1, time.monotonic()
+        self.wait(socket.SO_SNDTIMEO, self.patience / 5)  # how often it is looked whether it took some
         try:
             while sent < count:
                 if is_object and _renamed(path, file.fileno()):
                     raise OSError(errno.EIO, "the file was withheld")
                 most = min(count - sent, _SEND_AT_MOST)
-                done = os.sendfile(self.fileno(), file.fileno(), offset + sent, most)
-                if not done:
-                    raise OSError(errno.EIO, "the file is shorter than it was")
+                try:
+                    done = os.sendfile(self.fileno(), file.fileno(), offset + sent, most)
+                    if not done:
+                        raise OSError(errno.EIO, "the file is shorter than it was")
+                except BlockingIOError:
+                    done = 0
                 sent += done
+                if done == most:
+                    moved = time.monotonic()
+                elif (acked := self._acked()) != came:
+                    came, moved = acked, time.monotonic()
+                elif time.monotonic() - moved >= self.patience:
+                    self.dropped = True
+                    raise BlockingIOError(errno.EAGAIN, "the client stands still")
         except OSError as error:
             if is_object and error.errno == errno.EIO:
                 self.unreadable(path.name)
             raise
+        self.wait(socket.SO_SNDTIMEO, self.patience / 2)
         return sent
+
+    def wait(self, option: int, seconds: float) -> None:
+        """Set one of the kernel's time-outs."""
+        self.setsockopt(
+            socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        )
+
+    def _acked(self) -> int:
+        """Bytes that the client has taken; what its kernel and ours hold for it does not count."""
+        told = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+        return int.from_bytes(told[_BYTES_ACKED:], sys.byteorder)
 
 
 def _renamed(path: Path, descriptor: int) -> bool:
@@ -125,6 +157,16 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
 
     patience = 10
     unreadable: Callable[[str], None]
+    _pulse = Pulse()
+    _threads_work: Future[None] | None = None
+
+    def notify(self) -> None:
+        """This loop has come round (once a second). The service manager hears of it while the threads work
+        too: a program whose threads all stand still serves nobody, and shall be started anew."""
+        super().notify()
+        if self._threads_work is None or self._threads_work.done():
+            self._pulse.beat()
+            self._threads_work = self.tpool.submit(lambda: None)
 
     def accept(self, listener: Any) -> None:
         """Take a connection (as ThreadWorker.accept) and set the kernel's time-outs on it."""
@@ -135,12 +177,11 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
                 return
             raise
         client = _Socket(fileno=accepted.detach())
-        client.unreadable = self.unreadable
-        # A call that sent something before it stalled returns that at its time-out, and only the next one
-        # fails: so sending has half the patience, twice.
-        for option, seconds in ((socket.SO_SNDTIMEO, self.patience / 2), (socket.SO_RCVTIMEO, self.patience)):
-            limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-            client.setsockopt(socket.SOL_SOCKET, option, limit)
+        client.unreadable, client.patience = self.unreadable, self.patience
+        # What was sent and is not taken for so long ends the connection in the kernel (RFC 5482).
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.patience * 1000))
+        client.wait(socket.SO_RCVTIMEO, self.patience)
+        client.wait(socket.SO_SNDTIMEO, self.patience / 2)
         self.nr_conns += 1
         self.enqueue_req(_Connection(self.cfg, client, address, listener.getsockname()))
 
@@ -148,8 +189,11 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         """One request; a connection that ends is closed here, where waiting for it harms nobody."""
         again = super().handle(conn)
         if again is False:
-            conn.sock.setblocking(True)
-            close_graceful(conn.sock)
+            if getattr(conn.sock, "dropped", False):
+                conn.sock.close()  # nobody is there to hear the last of it
+            else:
+                conn.sock.setblocking(True)
+                close_graceful(conn.sock)
         return again
 
 
@@ -200,6 +244,9 @@ def serve(
         "forwarded_allow_ips": "",
         "limit_request_line": 8190,
     }
+    # Two hundred threads would each get a heap that keeps what one large answer needed once.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     # Threads hold databases and files, boards hold idle connections: the usual limit of 1024 is too few.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -7,32 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.web import words
+from appliance.web.texts import is_text
 from content_sync.adapters.sqlite import StateReader
 from content_sync.formats.lesson import STEPS, Lesson, Resource
+from content_sync.formats.local import is_local
+from content_sync.formats.shelf import LOCAL, shelf_of
 from content_sync.ports import CollectionRow, LessonRow
 
-COVERS = 3
 #: A side of an opened book holds so many lines of a board (look.md, spread); a unit's heading takes 1.6 of
 #: them.
 _SIDE = 12.0
 _HEADING = 1.6
-_NEW_DAYS = 7
-
-
-@dataclass(frozen=True)
-class Cover:
-    """A lesson that can start now; `again` when this board had it open before. `after`: what comes next."""
-
-    collection: CollectionRow
-    row: LessonRow
-    lesson: Lesson
-    again: bool
-    after: list[tuple[CollectionRow, LessonRow]]
-
-    @property
-    def seconds(self) -> int:
-        """Playing time of its videos."""
-        return sum(r.seconds or 0 for r in self.lesson.resources if r.kind in ("video", "recorded"))
+_NEW_DAYS, _NEWEST = 7, 200
 
 
 @dataclass
@@ -69,69 +55,23 @@ def by_grade(collections: Iterable[CollectionRow], volume: str) -> dict[str, lis
     for collection in sorted(
         collections, key=lambda c: (words.grade_order(c.grade), c.volume != volume, c.position)
     ):
-        if collection.present:
+        if collection.present and is_textbook(collection):
             grades.setdefault(collection.grade, []).append(collection)
     return grades
-
-
-def covers(
-    reader: StateReader,
-    recent: Sequence[str],
-    grades: dict[str, list[CollectionRow]],
-    first: str,
-    volume: str,
-) -> list[Cover]:
-    """At most COVERS lessons to start with: one a grade (grade `first`, then those this board had open, then
-    the others in order), and with fewer grades more subjects of the same, this season's `volume` before
-    others.
-
-    In a collection that this board had open it is the lesson it had open last, else the first one that is
-    here.
-    """
-    opened: dict[str, str] = {}
-    for identity in recent:
-        row = reader.lesson(identity)
-        if row is not None and row.present:
-            opened.setdefault(row.collection, row.id)
-    order = {collection: n for n, collection in enumerate(opened)}
-
-    def rank(collection: CollectionRow) -> tuple[int, bool]:
-        return order.get(collection.id, len(order)), collection.volume != volume
-
-    chosen = sorted(grades, key=lambda g: (g != first, min(map(rank, grades[g]))))[:COVERS]
-    picked = [min(grades[grade], key=rank) for grade in chosen]
-    others = sorted((c for grade in chosen for c in grades[grade] if c not in picked), key=rank)
-    picked = sorted([*picked, *others][:COVERS], key=lambda c: words.grade_order(c.grade))
-    return [cover for c in picked if (cover := _cover(reader, c, opened.get(c.id), grades[c.grade], picked))]
-
-
-def _cover(
-    reader: StateReader,
-    collection: CollectionRow,
-    opened: str | None,
-    neighbours: list[CollectionRow],
-    taken: list[CollectionRow],
-) -> Cover | None:
-    rows = reader.lessons(collection.id, "present")
-    row = next((row for row in rows if row.id == opened), rows[0] if rows else None)
-    lesson = reader.present_lesson(row.id) if row else None
-    if row is None or lesson is None:
-        return None
-    after = [(collection, later) for later in rows if later.position > row.position][:2]
-    for other in neighbours:
-        if len(after) >= 2:
-            break
-        if other not in taken:
-            after += [(other, its) for its in reader.lessons(other.id, "present", limit=1)]
-    return Cover(collection, row, lesson, opened is not None, after[:2])
 
 
 def subjects(collections: Iterable[CollectionRow]) -> list[CollectionRow]:
     """One collection a subject, in the order of the release: what stands on the shelf."""
     found: dict[str, CollectionRow] = {}
     for collection in collections:
-        found.setdefault(subject_of(collection), collection)
+        if is_textbook(collection):
+            found.setdefault(subject_of(collection), collection)
     return list(found.values())
+
+
+def is_textbook(collection: CollectionRow) -> bool:
+    """Whether it is a textbook volume: neither of a special shelf nor the school's own."""
+    return not shelf_of(collection.stage) and not collection.id.startswith(LOCAL)
 
 
 def subject_of(collection: CollectionRow) -> str:
@@ -141,12 +81,7 @@ def subject_of(collection: CollectionRow) -> str:
 
 def arrivals(reader: StateReader, now: float) -> list[LessonRow]:
     """Lessons that came in the last days, newest first."""
-    rows = [
-        row
-        for row in reader.lessons(state="present")
-        if row.arrived and row.arrived > now - _NEW_DAYS * 86400
-    ]
-    return sorted(rows, key=lambda row: -(row.arrived or 0))
+    return reader.arrived(now - _NEW_DAYS * 86400, _NEWEST)
 
 
 def spreads(rows: Sequence[LessonRow]) -> tuple[list[Unit], list[list[list[Unit]]]]:
@@ -173,11 +108,18 @@ def spreads(rows: Sequence[LessonRow]) -> tuple[list[Unit], list[list[list[Unit]
 
 
 def lay_out(lesson: Lesson) -> tuple[list[Step], list[Resource]]:
-    """The steps of a lesson, one resource each in teaching order, and the resources beside them."""
+    """The steps of a lesson, one resource each in teaching order, and the resources beside them. What is the
+    same in other languages stands once, in the page's language where it can; its page leads to the others.
+    """
+    if is_local(lesson.id):  # as its teachers ordered it
+        return [Step(resource.step, resource) for resource in lesson.resources], []
     steps: list[Step] = []
     beside: list[Resource] = []
+    once = [
+        resource for resource in lesson.resources if words.preferred(lesson.variants(resource)) is resource
+    ]
     for name in STEPS:
-        of_step = [resource for resource in lesson.resources if resource.step == name]
+        of_step = [resource for resource in once if resource.step == name]
         of_step.sort(key=lambda r: r.kind in ("picture", "audio", "other", "guide"))
         if of_step:
             steps.append(Step(name, of_step[0]))
@@ -186,7 +128,9 @@ def lay_out(lesson: Lesson) -> tuple[list[Step], list[Resource]]:
 
 
 def view_of(resource: Resource) -> str:
-    """How a resource is shown: `video`, `audio`, `pages`, `document`, `frame`, `picture`, `quiz`, `file`."""
+    """How a resource is shown: `video`, `audio`, `pages`, `document`, `frame`, `picture`, `quiz`, `text`,
+    `flash`, `file`.
+    """
     kind, path = resource.media_type.partition(";")[0].strip().lower(), resource.main.path.lower()
     if resource.kind == "quiz" and path.endswith(".xml"):
         return "quiz"
@@ -197,4 +141,8 @@ def view_of(resource: Resource) -> str:
     for head, view in (("video/", "video"), ("audio/", "audio"), ("image/", "picture")):
         if kind.startswith(head):
             return view
+    if is_text(resource):
+        return "text"
+    if path.endswith(".swf"):
+        return "flash"
     return "document" if kind == "application/pdf" or path.endswith(".pdf") else "file"

@@ -2,52 +2,212 @@
 
 from __future__ import annotations
 
-from flask import Response, make_response, render_template, request
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from flask import Response, current_app, g, make_response, render_template, request
+
+from appliance.school.rooms import Room, rooms
+from appliance.school.timetable import minute_of, turn
 from appliance.web import shelves
-from appliance.web.views import GRADE_COOKIE, YEAR, Views, recent
+from appliance.web.choosing import COVERS, Choosing, Cover, Taught
+from appliance.web.i18n import gettext, language
+from appliance.web.resume import last_open, stopped_in
+from appliance.web.schedule import Moment, held_word, moment, number_word, period_word
+from appliance.web.views import GRADE_COOKIE, RECENT_COOKIE, YEAR, Views, recent
+from appliance.web.words import minutes
+from content_sync.adapters.kept import Kept
+from content_sync.errors import LessonBoxError
 from content_sync.formats.lesson import Lesson, Resource
+from content_sync.formats.shelf import LOCAL
 from content_sync.ports import CollectionRow
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
+#: Lessons that a room had open last, as far back as matters.
+_REMEMBERED = 40
+#: Characters of home pages that are kept.
+_KEPT = 1 << 20
+#: Grades whose titles stand with their pinyin.
+_FIRST_READERS = ("一年级", "二年级")
+
+
+@dataclass(frozen=True)
+class Day:
+    """What home shows of a room's day: its covers, and all the grades to choose from."""
+
+    moment: Moment
+    covers: list[Cover]
+    grades: list[str]
+
+
+def day_of(board: Board, room: Room | None, taught: Sequence[Taught] = (), first: str = "") -> Day:
+    """The day of a room, or of a board that stands in none. `first`: the grade that comes first where there
+    are more than fit."""
+    now = moment(board, room)
+    collections = [c for c in board.reader.places().values() if not c.id.startswith(LOCAL)]
+    choosing = Choosing(board.reader, collections, room, now.volume, now.week, taught)
+    grades = shelves.by_grade(collections, now.volume)
+    if room is None:
+        return Day(now, choosing.by_grade(grades, first), list(grades))
+    covers: list[Cover] = []
+    own = _turned(room.grades, first)
+    if now.table is not None and now.when is not None:
+        coming = {grade: now.table.coming(now.when, now.week, grade) for grade in own}
+        covers = [
+            _at(cover, room, now) for cover in choosing.by_timetable({g: c for g, c in coming.items() if c})
+        ]
+    if not covers:
+        covers = choosing.by_grade({grade: grades[grade] for grade in own if grade in grades}, first)
+    return Day(now, covers, list(room.grades))
+
+
+def _turned(grades: Sequence[str], first: str) -> list[str]:
+    """The grades in their order; where they don't fit side by side, beginning with the one asked for."""
+    if first not in grades or len(grades) <= COVERS:
+        return list(grades)
+    place = list(grades).index(first)
+    return [*grades[place:], *grades[:place]]
+
+
+def _at(cover: Cover, room: Room, now: Moment) -> Cover:
+    """A cover of the timetable, told whether it is on, and whose turn it is."""
+    if cover.held is None or now.when is None or now.period != cover.held.period or cover.held.ahead:
+        return cover
+    minute = minute_of(now.when)
+    return replace(cover, on=True, turn=turn(room, cover.grade, cover.held.period, minute))
+
+
+def stopped(lesson: Lesson, resource: Resource | None = None) -> str:
+    """Where the class stopped in a lesson's recording, or in a resource of it; `` at its beginning or end."""
+    at = stopped_in(lesson.id)
+    for one in [resource] if resource else lesson.resources:
+        position = at.get(one.id, 0)
+        if position <= 1:
+            continue
+        if one.kind in ("video", "recorded", "audio"):
+            told = gettext("停在 %(time)s") % {"time": f"{position // 60}:{position % 60:02d}"}
+            left = (one.seconds or 0) - position
+            return told + (
+                gettext("，还剩%(time)s") % {"time": minutes(left)} if resource and left > 0 else ""
+            )
+        if resource and one.with_role("page"):
+            return gettext("停在第%(n)s页") % {"n": position}
+    return ""
 
 
 class Today(Views):
-    """The home page."""
+    """The home page, which every board opens again and again: made once of the same state of everything
+    that stands on it."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(board)
+        self._made = Kept(_KEPT, lambda made: len(made[0]))
 
     def home(self) -> Response:
-        collections = self.collections()
-        today = self.today()
+        page, chosen = self._made.get(self._state(), self._asked(), self._make)
+        response = make_response(page)
+        if chosen:
+            response.set_cookie(GRADE_COOKIE, chosen, max_age=YEAR, httponly=True, samesite="Lax")
+        return response
+
+    def _state(self) -> object:
+        """What home is made of but for who asks: both books, the places not yet written, the index, and the
+        minute of the clock."""
+        try:
+            book = self.board.school.version() if self.board.school is not None else 0
+        except LessonBoxError:
+            return object()  # like no other
+        noted = g.places.noted if g.places is not None else 0
+        minute = int(self.board.clock.wall() // 60)
+        return self.reader.version(), book, noted, self.board.index.version(), minute
+
+    def _asked(self) -> tuple[object, ...]:
+        """Who asks for what. A board that nobody has seen before is like any other such."""
+        shared: dict[str, Any] = dict(current_app.jinja_env.globals)
+        return (
+            "" if g.new_board else g.board,
+            language(),
+            request.root_path,
+            request.full_path,
+            request.cookies.get(RECENT_COOKIE),
+            request.cookies.get(GRADE_COOKIE),
+            shared["is_tv"](),
+            shared["remote_phones"](),
+        )
+
+    def _make(self) -> tuple[str, str]:
+        """The page, and the grade that was chosen on it."""
+        room = g.place.room
         wished = request.args.get("grade", "")
         first = wished or request.cookies.get(GRADE_COOKIE, "")
-        volume = shelves.season_volume(today.date() if today else None)
-        grades = shelves.by_grade(collections.values(), volume)
-        covers = shelves.covers(self.reader, [lesson for lesson, _ in recent()], grades, first, volume)
+        day = day_of(self.board, room, self._taught(), first)
+        collections = self.collections()
         new = shelves.arrivals(self.reader, self.board.clock.wall())
-        counts = {name: self.reader.count(state=name) for name in ("present", "arriving", "wanted")}
-        response = make_response(
-            render_template(
-                "home.html",
-                today=today,
-                covers=covers,
-                collections=collections,
-                grades=list(grades),
-                new=new,
-                last=self.last_opened(collections),
-                counts=counts,
-                problems=self.reader.problems(),
-                shelf=shelves.subjects(collections.values()),
-                subject_of=shelves.subject_of,
-                school=self.reader.meta("school_name") or "",
-                shown=[cover.collection.grade for cover in covers],
-            )
+        page = render_template(
+            "home.html",
+            today=day.moment.when,
+            moment=day.moment,
+            minute=minute_of(day.moment.when) if day.moment.when else 0,
+            covers=day.covers,
+            collections=collections,
+            grades=day.grades,
+            shown=[cover.grade for cover in day.covers],
+            new=new,
+            last=self.last_opened(collections),
+            present=sum(c.present for c in collections.values()),
+            coming=sum(c.lessons - c.present for c in collections.values()),
+            problems=self.reader.problems(),
+            shelf=shelves.subjects(collections.values()),
+            subject_of=shelves.subject_of,
+            school=self.reader.meta("school_name") or "",
+            room=room,
+            ask_room=room is None and self._has_rooms(),
+            stopped=stopped,
+            spoken=self.spoken,
+            held_word=held_word,
+            period_word=period_word,
+            number_word=number_word,
         )
-        if wished in grades:
-            response.set_cookie(GRADE_COOKIE, wished, max_age=YEAR, httponly=True, samesite="Lax")
-        return response
+        return page, wished if wished in day.grades else ""
+
+    def _taught(self) -> list[Taught]:
+        """What this room had open, newest first: as the school's book has it, then as the browser remembers.
+        A recording that ran to its end ends a lesson of one period."""
+        found: dict[str, Taught] = {}
+        for one in last_open(_REMEMBERED):
+            over = False
+            if one.position == 0:
+                row = self.reader.lesson(one.lesson)
+                over = row is not None and row.periods <= 1
+            found.setdefault(one.lesson, Taught(one.lesson, over))
+        for lesson, _ in recent():
+            found.setdefault(lesson, Taught(lesson))
+        return list(found.values())
+
+    def spoken(self, cover: Cover) -> list[str]:
+        """The syllables of a title that first readers see with them (look.md, ruled title)."""
+        if cover.row is None or cover.grade not in _FIRST_READERS or language() != "zh":
+            return []
+        found = self.board.index.spoken(cover.row.collection, cover.row.id).split()
+        return found if len(found) == len(cover.row.title) else []
+
+    def _has_rooms(self) -> bool:
+        if self.board.school is None:
+            return False
+        try:
+            return bool(rooms(self.board.school))
+        except LessonBoxError:
+            return False
 
     def last_opened(
         self, collections: dict[str, CollectionRow]
     ) -> tuple[CollectionRow, Lesson, Resource] | None:
-        for identity, resource_id in recent():
+        """Where to go on: what the room had open last; a board that stands in none remembers by itself."""
+        of_room = [(one.lesson, one.resource) for one in last_open()]
+        for identity, resource_id in [*of_room, *recent()] if g.place.room else [*recent(), *of_room]:
             lesson = self.reader.present_lesson(identity)
             resource = next((r for r in lesson.resources if r.id == resource_id), None) if lesson else None
             if lesson and resource and lesson.collection in collections:

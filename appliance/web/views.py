@@ -6,18 +6,26 @@ import datetime
 import logging
 import re
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from flask import Response, g, request
+from flask import Response, abort, g, request
 
 from appliance.usage.recorder import Event
+from appliance.web.resume import note
+from appliance.web.schedule import local_time
+from appliance.web.search.index import Near
 from content_sync.errors import LessonBoxError
 from content_sync.formats.lesson import Resource
-from content_sync.ports import CollectionRow
+from content_sync.formats.outline import Outline
+from content_sync.formats.shelf import LOCAL
+from content_sync.ports import CollectionRow, LessonRow
 
 if TYPE_CHECKING:
+    from appliance.school.database import School
     from appliance.web.app import Board
+    from appliance.web.guard import Guard
 
 log = logging.getLogger(__name__)
 RECENT_COOKIE = "recent"
@@ -50,11 +58,17 @@ def page_number(name: str, most: int) -> int:
     return min(max(int(text), 1), max(most, 1)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
-def room_facts() -> tuple[list[str], list[str]]:
-    """Grades and subjects of the room that asks: those of its address, else what this board remembers."""
-    grades = request.args.getlist("room_grade") or [request.cookies.get(GRADE_COOKIE, "")]
-    subjects = request.args.getlist("room_subject") or [request.cookies.get(SUBJECT_COOKIE, "")]
-    return grades[:_RECENT], subjects[:_RECENT]
+def room_facts(now: Sequence[str] = ()) -> Near:
+    """What stands near the room that asks: what its address says, its room and what is taught there `now`,
+    else what this board remembers."""
+    room = g.place.room
+    grades = request.args.getlist("room_grade") or (list(room.grades) if room else [])
+    subjects = request.args.getlist("room_subject") or list(now) or [request.cookies.get(SUBJECT_COOKIE, "")]
+    return Near(
+        tuple(grades or [request.cookies.get(GRADE_COOKIE, "")])[:_RECENT],
+        tuple(subjects[:_RECENT]),
+        tuple(room.editions.items()) if room else (),
+    )
 
 
 class Views:
@@ -64,14 +78,12 @@ class Views:
         self.board, self.reader = board, board.reader
 
     def today(self) -> datetime.datetime | None:
-        """Local time, or None when the clock stands before the release that it has: it cannot be right."""
-        now = self.board.clock.wall()
-        if now < int(self.reader.meta("issued") or 0) - 86400:
-            return None
-        return datetime.datetime.fromtimestamp(now)
+        """Local time, or None when the clock cannot be right."""
+        return local_time(self.board)
 
     def collections(self) -> dict[str, CollectionRow]:
-        return {collection.id: collection for collection in self.reader.collections()}
+        """The county's collections by id, in the release's order."""
+        return {name: row for name, row in self.reader.places().items() if not name.startswith(LOCAL)}
 
     def opened(self, lesson: str, resource: Resource, position: int | None = None) -> tuple[str, bool]:
         """Record that the page was opened; the visit's id, and whether it is recorded. A link that carries
@@ -80,6 +92,8 @@ class Views:
         carried = request.args.get("v", "")
         going_on = bool(HEX16.fullmatch(carried))
         visit = carried if going_on else secrets.token_hex(8)
+        if position is not None:
+            note(lesson, resource.id, position)
         kind = "ping" if going_on else "open"
         try:
             self.board.records.record(
@@ -90,11 +104,35 @@ class Views:
             return visit, False
         return visit, True
 
-    def hits(self, ids: tuple[str, ...]) -> dict[str, Any]:
+    def hits(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Lessons for a list: collection, row, and what is here of it."""
+        return {"hits": self.listed(self.reader.rows(ids))}
+
+    def listed(self, rows: Sequence[LessonRow]) -> list[tuple[CollectionRow, LessonRow, Outline | None]]:
+        """The same of rows; what the plan says of those that are not here is read with them."""
         collections = self.reader.places()
-        hits = [
-            (collections[row.collection], row, self.reader.present_lesson(row.id))
-            for row in map(self.reader.lesson, ids)
-            if row is not None and row.collection in collections
+        outlines = self.reader.outlines(rows)
+        absent = [row.id for row in rows if row.present is None]
+        if absent:
+            planned = self.reader.planned(absent)
+            g.setdefault("planned", {}).update({name: planned.get(name) for name in absent})
+        return [
+            (collections[row.collection], row, outlines.get(row.id))
+            for row in rows
+            if row.collection in collections
         ]
-        return {"hits": hits}
+
+
+class OfSchool(Views):
+    """Views that stand on the school's book."""
+
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board)
+        self.guard = guard
+
+    @property
+    def school(self) -> School:
+        """The school's book. Ends the request with 404 where there is none."""
+        if self.board.school is None:
+            abort(404)
+        return self.board.school

@@ -2,79 +2,121 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from appliance.config import BoxPaths, load_settings
+import psutil
+
+from appliance.asked import PROGRAMS, ask_restart
+from appliance.config import BoxPaths
+from appliance.helped import Helper
 from appliance.school.database import School
+from appliance.school.tally import Tally
+from appliance.school.uploads import Uploads
+from appliance.setup import SetupByPage
 from appliance.status import read_status
+from appliance.sticks import Stick, mounted
 from appliance.usage.outbox import consumed_through
 from appliance.usage.recorder import PatientRecorder, Recorder
 from appliance.web.app import Board, create_app
+from appliance.web.classes import counted
+from appliance.web.flash import find_ruffle
 from appliance.web.pin import Pin
 from appliance.web.search.index import Index, Indexer
-from appliance.web.server import WSGI, Serving, open_sockets, serve
+from appliance.web.server import WSGI
 from content_sync.adapters.clock import SystemClock
+from content_sync.adapters.neighbours import FileNeighbours
 from content_sync.adapters.sqlite import StateReader
 from content_sync.adapters.streaming import StreamSign
-from content_sync.settings import parse_listen
+from content_sync.settings import Settings
 
-log = logging.getLogger(__name__)
 #: Threads that are never given to streams, so that pages always have some.
 _RESERVE = 8
+#: Most boards that wait in a thread for what a phone asks of them, out of what streams and pages leave.
+_WAITERS = 40
 
 
-def run(data: Path, listen: str) -> None:
-    """Serve the box's pages until told to end. Raises SetupError, SettingError, BusyError."""
-    paths, settings = BoxPaths(data), load_settings(data)
-    host, port = parse_listen(listen)
-    pages, courseware = open_sockets(host, port, settings.number("courseware_port"))
+class _Programs:
+    """web.machine.Machine: by word to sync and agent; gunicorn begins a new worker when this one ends."""
+
+    def __init__(self, paths: BoxPaths, folders: Sequence[str]) -> None:
+        self._paths, self._folders, self._helper = paths, folders, Helper()
+
+    def helped(self) -> bool:
+        return self._helper.there()
+
+    def reboot(self) -> None:
+        self._helper.ask("reboot")
+
+    def power_off(self) -> None:
+        self._helper.ask("poweroff")
+
+    def unmount(self, name: str) -> None:
+        self._helper.ask("unmount", name)
+
+    def sticks(self) -> list[Stick]:
+        return mounted(self._folders)
+
+    def restart(self) -> None:
+        for program in PROGRAMS:
+            ask_restart(self._paths.incoming, program)
+        psutil.Process().terminate()  # this worker, in order
+
+
+def build(data: Path, settings: Settings, courseware_port: int, unreadable: Callable[[str], None]) -> WSGI:
+    """The application of a box, in the process that serves it: its threads don't survive a fork. Raises
+    SetupError."""
+    paths = BoxPaths(data)
     threads = settings.number("threads")
-    second = int(courseware.getsockname()[1])
+    streams = max(1, min(settings.number("streams"), threads - _RESERVE, threads * 3 // 4))
+    reader, clock, index = StateReader(paths.state_db), SystemClock(), Index(paths.search_db)
+    Indexer(paths.search_db, reader, index).start()
 
-    def load() -> WSGI:
-        # in the process that serves: threads don't survive a fork
-        reader, clock, index = StateReader(paths.state_db), SystemClock(), Index(paths.search_db)
-        Indexer(paths.search_db, reader, index).start()
+    school = School(paths.school_db)
+    tally = Tally(school, paths.usage_db, paths.outbox_db, clock, counted(reader))
+    tally.start()
 
-        def records() -> Recorder:
-            return Recorder(paths.usage_db, clock, lambda: consumed_through(paths.outbox_db, paths.usage_db))
+    def records() -> Recorder:
+        return Recorder(paths.usage_db, clock, lambda: consumed_through(paths.outbox_db, paths.usage_db))
 
-        def status() -> dict[str, Any]:
-            return read_status(data)
+    def diagnosis() -> bytes:
+        from appliance.health import bundles  # rare, and heavy
 
-        return create_app(
-            Board(
-                objects=paths.objects,
-                reader=reader,
-                index=index,
-                records=PatientRecorder(records, clock),
-                clock=clock,
-                status=status,
-                streams=max(1, min(settings.number("streams"), threads - _RESERVE, threads * 3 // 4)),
-                language=settings.text("language"),
-                courseware_port=second,
-                partial=paths.partial,
-                packages=paths.trust / "targets" / "packages",
-                unreadable=unreadable,
-                sign=StreamSign(paths.streaming, clock),
-                received=paths.received,
-                incoming=paths.incoming,
-                pin=Pin(paths.pin, clock),
-                school=School(paths.school_db),
-            )
+        return bundles.make(data, [], int(clock.wall()))
+
+    def status() -> dict[str, Any]:
+        return read_status(data)
+
+    return create_app(
+        Board(
+            objects=paths.objects,
+            reader=reader,
+            index=index,
+            records=PatientRecorder(records, clock),
+            clock=clock,
+            status=status,
+            streams=streams,
+            waiters=max(0, min(_WAITERS, threads - streams - _RESERVE)),
+            language=settings.text("language"),
+            courseware_port=courseware_port,
+            partial=paths.partial,
+            packages=paths.trust / "targets" / "packages",
+            unreadable=unreadable,
+            sign=StreamSign(paths.streaming, clock),
+            received=paths.received,
+            incoming=paths.incoming,
+            pin=Pin(paths.pin, clock),
+            machine=_Programs(paths, settings.texts("stick_folders")),
+            enrolling=SetupByPage(data, settings.texts("stick_folders")),
+            diagnosis=diagnosis,
+            neighbours=FileNeighbours(paths.neighbours, "", clock).near,
+            wifi=settings.text("wifi_name"),
+            school=school,
+            uploads=Uploads(paths.uploads, settings.number("reserve") << 20, clock.monotonic),
+            tally=tally,
+            class_goal=settings.number("class_goal"),
+            ruffle=find_ruffle(data / "ruffle", Path(sys.prefix) / "share" / "lessonbox" / "ruffle"),
         )
-
-    def unreadable(root: str) -> None:
-        # The word to sync that it is to look at this object (formats.md 10).
-        try:
-            (paths.incoming / f"check-{root}").touch()
-        except OSError as error:
-            log.warning("no word about %s: %s", root, error)
-
-    shown = f"[{host}]" if ":" in host else host
-    print(f"pages http://{shown}:{pages.getsockname()[1]}/", file=sys.stderr)
-    print(f"courseware http://{shown}:{second}/", file=sys.stderr, flush=True)
-    serve(load, pages, courseware, Serving(threads=threads, unreadable=unreadable))
+    )

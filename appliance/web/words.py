@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.web.i18n import N_, gettext
+from appliance.web.i18n import N_, gettext, language
 from content_sync.formats.lesson import Lesson, Resource
+from content_sync.formats.shelf import LOCAL, shelf_of
+from content_sync.ports import CollectionRow
 
 #: subject -> (colour and ruling of look.md, short name)
 _SUBJECTS = {
@@ -28,6 +31,7 @@ _SUBJECTS = {
     N_("信息科技"): ("yy", N_("信息")),
     N_("劳动"): ("ty", N_("劳动")),
 }
+SUBJECT_NAMES = tuple(_SUBJECTS)
 _CODES = ("df", "ms", "ty", "yl")
 #: kind -> (word on pages, icon)
 KIND_WORDS = {
@@ -42,14 +46,25 @@ KIND_WORDS = {
     "plan": (N_("教案"), "doc"),
     "other": (N_("资料"), "doc"),
 }
+#: The languages of schools here, by the first part of their tag; another one is shown by its tag.
+LANGUAGE_WORDS = {
+    "zh": N_("中文"), "en": N_("英语"), "bo": N_("藏语"), "ug": N_("维吾尔语"), "mn": N_("蒙古语"),
+    "ii": N_("彝语"), "za": N_("壮语"), "kk": N_("哈萨克语"), "ko": N_("朝鲜语"), "ky": N_("柯尔克孜语"),
+    "dai": N_("傣语"), "tdd": N_("傣语"), "khb": N_("傣语"), "jiu": N_("景颇语"), "lis": N_("傈僳语"),
+    "lhu": N_("拉祜语"), "hmn": N_("苗语"), "yue": N_("粤语"), "fr": N_("法语"), "ja": N_("日语"),
+    "ru": N_("俄语"), "de": N_("德语"), "es": N_("西班牙语"),
+}  # fmt: skip
+_RIGHT_TO_LEFT = ("ug", "ar", "kk-arab", "ky-arab", "fa", "ur")
 STEP_WORDS = {"look": N_("看"), "read": N_("读"), "write": N_("写"), "practise": N_("练"), "teach": N_("教")}
 #: Words of the library that everybody uses: translated by `known`.
 KNOWN = (
     N_("小学"), N_("初中"), N_("高中"), N_("上册"), N_("下册"), N_("全一册"), N_("统编版"), N_("人教版"),
     N_("一年级"), N_("二年级"), N_("三年级"), N_("四年级"), N_("五年级"), N_("六年级"),
     N_("七年级"), N_("八年级"), N_("九年级"), N_("高一"), N_("高二"), N_("高三"),
-    N_("不分年级"),
+    N_("不分年级"), N_("不分版本"), N_("专递课堂"), N_("名师课堂"), N_("名校网络课堂"), N_("专题教育"),
+    N_("教师培训"), N_("社区教育"), N_("农民实用技术"), N_("党员教育"),
 )  # fmt: skip
+OWN_SHELF = N_("本校资料")
 _GRADES = "一二三四五六七八九"
 _UNIT = re.compile(
     r"(第[一二三四五六七八九十百\d]+(?:单元|章|课|组)|Unit\s+\d+|Module\s+\d+)\s*[:：]?\s*(.*)", re.IGNORECASE
@@ -77,6 +92,24 @@ def known(text: str) -> str:
     return gettext(text) if text in KNOWN else text
 
 
+def where(collection: CollectionRow) -> str:
+    """Where a collection stands: its grade and volume, else the series of its shelf."""
+    if collection.id.startswith(LOCAL):
+        return gettext(OWN_SHELF)
+    if shelf_of(collection.stage):
+        return known(collection.subject)
+    gap = "" if language() == "zh" else " "
+    return gap.join(filter(None, (known(collection.grade), known(collection.volume))))
+
+
+def tag(collection: CollectionRow) -> Subject:
+    """What stands at the end of a line that shows a lesson: its subject, else its shelf."""
+    its = subject(collection.subject)
+    if collection.id.startswith(LOCAL):
+        return Subject(its.code, its.name, gettext(OWN_SHELF))
+    return Subject(its.code, its.name, gettext(collection.stage)) if shelf_of(collection.stage) else its
+
+
 def grade_order(grade: str) -> tuple[int, str]:
     """Sort key: 一年级 before 十年级, what is no grade last."""
     if grade and grade[0] in _GRADES:
@@ -86,6 +119,19 @@ def grade_order(grade: str) -> tuple[int, str]:
         if grade[:1] == "高" and grade[1:2] in "一二三" and grade[1:]
         else (99, grade)
     )
+
+
+def number_mark(number: int) -> str:
+    """A number on a small button: 六, or 6 where people don't read Chinese."""
+    return "一二三四五六七八九十"[number - 1] if 0 < number <= 10 and language() == "zh" else str(number)
+
+
+def grade_mark(grade: str) -> str:
+    """A grade on a small button: 六, 高一."""
+    order = grade_order(grade)[0]
+    if order > 9:
+        return known(grade)[:2] if language() == "zh" else known(grade)
+    return number_mark(order)
 
 
 def unit_parts(unit: str) -> tuple[str, str]:
@@ -115,6 +161,28 @@ def plain_title(resource: Resource, lesson: Lesson) -> bool:
     """
     alike = sum(other.title == resource.title for other in lesson.resources)
     return alike > 1 or resource.title == lesson.title
+
+
+def language_name(tag: str) -> str:
+    """`bo` as people say it: 藏语."""
+    word = LANGUAGE_WORDS.get(tag.partition("-")[0].lower())
+    return gettext(word) if word else tag[:20]
+
+
+def other_language(tag: str | None) -> str:
+    """The name of a resource's language where it is not that of the page; else ``."""
+    spoken = (tag or "zh").partition("-")[0].lower()
+    return "" if spoken == language() else language_name(tag or "zh")
+
+
+def preferred(variants: Sequence[Resource]) -> Resource:
+    """Of one resource in several languages that of the page's, else the one that the others stand for."""
+    return next((r for r in variants if not other_language(r.language)), variants[0])
+
+
+def direction(tag: str | None) -> str:
+    """`rtl` for a language that is written from the right, else ``."""
+    return "rtl" if tag and tag.lower().startswith(_RIGHT_TO_LEFT) else ""
 
 
 def minutes(seconds: int | None) -> str:

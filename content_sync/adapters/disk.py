@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+#: Of every file that is opened; Windows has other words: bytes as they are, never given to child processes.
+CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 
 
 class Disk:
@@ -11,17 +15,21 @@ class Disk:
 
     def create(self, path: Path, mode: int) -> int:
         """O_CREAT and O_EXCL."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC, mode)
 
     def edit(self, path: Path, mode: int) -> int:
         """O_CREAT."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        return os.open(path, os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC, mode)
 
     def write(self, descriptor: int, data: bytes, offset: int) -> None:
         """pwrite until all is written."""
         view = memoryview(data)
         while view:
-            done = os.pwrite(descriptor, view, offset)
+            if sys.platform == "win32":  # without pwrite
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                done = os.write(descriptor, view)
+            else:
+                done = os.pwrite(descriptor, view, offset)
             view, offset = view[done:], offset + done
 
     def allocate(self, descriptor: int, length: int) -> None:
@@ -57,7 +65,9 @@ class Disk:
         path.mkdir(mode=mode, exist_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        """fsync of the directory."""
+        """fsync of the directory; NTFS keeps the order of its own log."""
+        if sys.platform == "win32":
+            return
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)

@@ -7,14 +7,14 @@ before, the old ones are whole.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from content_sync.adapters.disk import Disk
+from content_sync.adapters.disk import CLOSE_ON_EXEC, Disk
 from content_sync.errors import (
     BusyError,
     DiskFullError,
@@ -24,6 +24,11 @@ from content_sync.errors import (
     TooBigError,
 )
 from content_sync.ports import Files
+
+if sys.platform == "win32":  # where `county flash` runs too
+    import msvcrt
+else:
+    import fcntl
 
 _disk: Files = Disk()
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -125,7 +130,7 @@ def move_durable(source: Path, target: Path, mode: int | None = None) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
     """The descriptor of a file that exists, to sync it, whoever may write to it. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | CLOSE_ON_EXEC)
     try:
         yield descriptor
     finally:
@@ -189,11 +194,14 @@ def lock_file(path: Path, busy: str = "") -> Iterator[None]:
     Raises BusyError, DiskFullError, StorageError.
     """
     with storage_errors(path.name):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if sys.platform == "win32":
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             raise BusyError(busy or f"{path} is held by another program") from None
         yield
     finally:

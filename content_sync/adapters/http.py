@@ -46,13 +46,16 @@ class HttpFetcher:
 
     `get` takes bodies as they are or gzipped, at most `cap` bytes before and after unpacking; a small one
     that may change is asked for again by its ETag (RFC 9110 13.1.2), so that looking for news costs no body.
-    `ask` never unpacks. `timeout`: seconds without a byte.
+    `ask` never unpacks. `timeout`: seconds without a byte. `proxy`: asks it instead of
+    the address itself; empty: none.
     """
 
-    def __init__(self, timeout: float = READ_SECONDS) -> None:
+    def __init__(self, timeout: float = READ_SECONDS, proxy: str = "") -> None:
         self._timeout = timeout
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy or .netrc of the machine is not the box's business
+        if proxy:
+            self._session.proxies = {"http": proxy, "https": proxy}
         self._session.headers.update({"User-Agent": "LessonBox/1", "Accept-Encoding": "identity"})
         self._kept: dict[str, tuple[str, bytes]] = {}  # URL -> ETag and body of what may change
         self._adapter = _Cuttable()
@@ -203,7 +206,14 @@ class _Cuttable(HTTPAdapter):
         class SecurePool(HTTPSConnectionPool):
             ConnectionCls = Secure
 
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        self._pools = {"http": PlainPool, "https": SecurePool}
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        """Called by requests for each request over a proxy."""
+        manager = super().proxy_manager_for(proxy, **more)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
 
     def cut(self) -> None:
         """End every connection."""

@@ -10,8 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from content_sync.adapters.sqlite import SCHEMA, check_schema, full
+from content_sync.adapters.sqlite import OWN, SCHEMA, check_schema, full
 from content_sync.adapters.sqlite_drops import DropTables
+from content_sync.adapters.sqlite_local import LocalTables
 from content_sync.adapters.sqlite_plan import PlanTables
 from content_sync.errors import DamagedDataError, DiskFullError, LessonBoxError, StorageError
 from content_sync.formats.collection import Collection
@@ -34,7 +35,7 @@ def _named(error: sqlite3.Error, name: str) -> LessonBoxError:
     return StorageError(f"{name}: {error}")
 
 
-class State(DropTables, PlanTables):
+class State(DropTables, PlanTables, LocalTables):
     """state.db for its one writer; it is also a reader. Raises NewerDataError, DamagedDataError,
     DiskFullError, StorageError."""
 
@@ -58,8 +59,14 @@ class State(DropTables, PlanTables):
                 raise DiskFullError(f"no space left for {path.name}") from error
             raise _named(error, path.name) from error
 
-    def _connection(self) -> sqlite3.Connection:
-        return self._db
+    def _all(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, tuple(values)).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._name}: {error}") from error
+
+    def _same(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return self._all(sql, values)  # in a transaction it sees what it has written itself
 
     def close(self) -> None:
         """Close the database."""
@@ -104,10 +111,11 @@ class State(DropTables, PlanTables):
         once. A lesson whose package was taken away and comes back as it was needs nothing.
         """
         with self.transaction() as db:
-            old = {row[0] for row in db.execute("SELECT id FROM lesson")}
+            ours = f"WHERE NOT ({OWN.format('collection')})"
+            old = {row[0] for row in db.execute(f"SELECT id FROM lesson {ours}")}
             kept: set[str] = set()
             db.execute("PRAGMA defer_foreign_keys = 1")
-            db.execute("DELETE FROM collection")
+            db.execute(f"DELETE FROM collection WHERE NOT ({OWN.format('id')})")
             for place, collection in enumerate(collections):
                 db.execute(
                     "INSERT INTO collection VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -125,16 +133,17 @@ class State(DropTables, PlanTables):
                     kept.add(entry.id)
                     db.execute(
                         "INSERT INTO lesson (id, collection, position, unit, unit_no, no, title, periods,"
-                        " kinds, added, wanted, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                        " kinds, added, wanted, size, week) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                         " ON CONFLICT (id) DO UPDATE SET collection = excluded.collection,"
                         " position = excluded.position,"
                         " unit = excluded.unit, unit_no = excluded.unit_no, no = excluded.no,"
                         " title = excluded.title,"
                         " periods = excluded.periods, kinds = excluded.kinds, added = excluded.added,"
+                        " week = excluded.week,"
                         " arriving = arriving AND wanted = excluded.wanted,"
                         " have_bytes = CASE wanted WHEN excluded.wanted THEN have_bytes ELSE 0 END,"
                         " size = CASE wanted WHEN excluded.wanted THEN size ELSE excluded.size END,"
-                        " wanted = excluded.wanted",
+                        f" wanted = excluded.wanted WHERE NOT ({OWN.format('lesson.collection')})",
                         (
                             entry.id,
                             collection.id,
@@ -148,6 +157,7 @@ class State(DropTables, PlanTables):
                             entry.added,
                             entry.infohash,
                             entry.size,
+                            entry.week,
                         ),
                     )
             db.executemany("DELETE FROM lesson WHERE id = ?", [(identity,) for identity in old - kept])
@@ -250,6 +260,7 @@ class State(DropTables, PlanTables):
                 " (SELECT 1 FROM object o WHERE o.root = f.root AND o.size = f.size)",
                 (infohash,),
             ).fetchone()[0]
+            shown = db.execute("SELECT present FROM lesson WHERE id = ?", (lesson,)).fetchone()
             changed = (
                 0
                 if lacking
@@ -262,7 +273,8 @@ class State(DropTables, PlanTables):
                 ).rowcount
             )
             if changed:
-                db.execute(_UNUSED_FILES)
+                if shown[0] not in (None, infohash):
+                    db.execute(_UNUSED_FILES)
                 self._bump()
         return bool(changed)
 

@@ -1,10 +1,12 @@
--- state.db, schema 2: written by sync alone; can be rebuilt from objects/ and trust/. Read by web, agent and commands.
-PRAGMA user_version = 2;
+-- state.db, schema 3: written by sync alone; can be rebuilt from objects/ and trust/. Read by web, agent and commands.
+PRAGMA user_version = 3;
 
 -- release (number of the applied release, 0 before the first), generation (rises whenever what a page shows may have changed),
 -- county, box, school_code, school_name, timestamp (its version), issued and expires (unix seconds of the release), applied (digest of what was applied),
 -- envelope (its version), envelope_time (unix seconds), enrolled (1 or 0), token (which token the box is to use), ack (JSON as in formats.md 5, or null), collections (JSON list),
--- floor (JSON, core/timefloor.py).
+-- collect_local (JSON list: ids of local lessons that the county asks for),
+-- floor (JSON, core/timefloor.py), term (JSON: `term` and `utc_offset` of the policy, formats.md 5.1; absent keys: not set),
+-- cards (JSON: `cards` of the policy, formats.md 5.1).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE collection (
@@ -27,10 +29,12 @@ CREATE TABLE lesson (
     have_bytes INTEGER NOT NULL DEFAULT 0, -- verified bytes of `wanted`
     reason TEXT NOT NULL DEFAULT '',   -- why it is not here, for people
     arrived INTEGER,                   -- unix seconds, when `present` became visible (by this box's clock)
-    repairing INTEGER NOT NULL DEFAULT 0   -- 1 from when a file of `present` was found damaged until it is shown again
+    repairing INTEGER NOT NULL DEFAULT 0,  -- 1 from when a file of `present` was found damaged until it is shown again
+    week INTEGER                           -- of the teaching calendar (formats.md 5.2), null: the county has set none
 ) WITHOUT ROWID;
 CREATE INDEX lesson_by_collection ON lesson (collection, position);
 CREATE INDEX lesson_by_present ON lesson (present);
+CREATE INDEX lesson_by_arrived ON lesson (arrived);
 
 -- Files of the packages that lessons point at (wanted or present).
 CREATE TABLE file (
@@ -81,6 +85,13 @@ CREATE TABLE planned (
 -- The received shelf: files that a person put there; no release names them. Made anew from received/ at each start.
 CREATE TABLE received (
     root TEXT PRIMARY KEY, size INTEGER NOT NULL, name TEXT NOT NULL, origin TEXT NOT NULL, at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The school's own lessons (本校资料, formats.md 15). Their rows in `lesson` and `collection` have ids that begin with `local-`;
+-- `wanted` is their package id, `present` that of what is whole of it. Made anew from local/ at each start.
+-- damaged: JSON list, titles of resources that the disk has lost; nothing brings these back.
+CREATE TABLE local (
+    lesson TEXT PRIMARY KEY, offered INTEGER NOT NULL, basket INTEGER NOT NULL, origin TEXT NOT NULL, damaged TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- What sync is doing, as JSON values: sources, space, progress, contact.

@@ -46,13 +46,13 @@ _MOST_FILES, _MOST_DEPTH = 1_000_000, 64
 
 
 class FolderStick:
-    """ports.Stick over `<top>/lessonbox/down`. `top` must stay on the file system that it is on now: a mount
-    point whose stick was pulled out is an empty folder of the machine's own disk."""
+    """ports.Stick over `<top>/lessonbox/down` or another folder of it. `top` must stay on the file system it
+    is on now: a mount point whose stick was pulled out is an empty folder of the machine's own disk."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, folder: str = bag.DOWN) -> None:
         with storage_errors(str(top)):
             self._device = os.stat(top).st_dev
-        self._top, self._folder = top, top / bag.DOWN
+        self._top, self._folder = top, top / folder
         self._checked: set[Path] = set()
 
     def _there(self) -> None:

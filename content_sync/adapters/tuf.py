@@ -327,6 +327,19 @@ class Trust:
         self._targets, self.county, self.subjects = new, county, subjects
         self._held["targets"] = ref
 
+    def verify_signed(self, data: bytes, payload_type: str, cap: int) -> bytes:
+        """The payload of a DSSE file that the keys of the role `targets` signed, as the root has them.
+
+        Raises FormatError, TooBigError, SignatureError.
+        """
+        signed = dsse.parse_signed(data, payload_type, cap)
+        signatures = [(keyid, signature.hex()) for keyid, signature in signed.signatures]
+        count = signers(self._root, "targets", signed.signed_bytes(), signatures)
+        needed = self._root.get_delegated_role("targets").threshold
+        if count < needed:
+            raise SignatureError(f"signed by {count} of the {needed} keys needed")
+        return signed.payload
+
     def verify_envelope(self, data: bytes, box: str, above: int) -> Envelope:
         """The envelope in `data`, for `box`, of a version above `above`, signed by the role `envelopes`.
 

@@ -29,6 +29,8 @@ class Keeping:
         self._damaged = damaged
         self._unknown: list[FileId] = []
         self._clear = True
+        #: Whether nothing may be deleted now.
+        self.holds: Callable[[], bool] = lambda: False
 
     def begin(self) -> None:
         """Compare names and lengths. A crash between admitting a file and noting it, or a rebuilt state.db,
@@ -88,7 +90,8 @@ class Keeping:
     def clear(self, all_described: bool, space_is_low: bool) -> None:
         """Delete objects and arriving files of no known package, once it is known what every wanted package
         holds: a file that only changed its lesson is not fetched again."""
-        if not self._clear or self._unknown or not (all_described or space_is_low):
+        waits = self._unknown or self.holds()
+        if not self._clear or waits or not (all_described or space_is_low):
             return
         self._clear = False
         unwanted = self._state.unreferenced()

@@ -14,6 +14,7 @@ from content_sync.errors import FormatError, RollbackError, TrustError
 from content_sync.formats import dsse
 from content_sync.formats.canonical import load
 from content_sync.formats.envelope import MAX_ENVELOPE, Envelope, parse_envelope
+from content_sync.formats.policy import dump_policy
 from content_sync.ports import Clock, Shelf, State, Trust
 
 #: Makes a verifier from stored bytes: later roots, timestamp, snapshot, targets (adapters/tuf.py
@@ -182,9 +183,12 @@ class Refresh:
         envelope = self.envelope
         if envelope is None or self._state.meta("envelope") == str(envelope.version):
             return
-        ack = envelope.ack
+        ack, told = envelope.ack, dump_policy(envelope.policy)
         self._state.set_meta(
             {
+                "collect_local": json.dumps(told.get("collect_local", [])),
+                "cards": json.dumps(told.get("cards", [])),
+                "term": json.dumps({key: told[key] for key in ("term", "utc_offset") if key in told}),
                 "envelope": str(envelope.version),
                 "envelope_time": str(envelope.time),
                 "enrolled": str(int(envelope.enrolled)),

@@ -7,8 +7,8 @@ next start.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from content_sync.core.calendar import Wishes
@@ -17,68 +17,32 @@ from content_sync.engine.choosing import Choosing
 from content_sync.engine.intake import Intake
 from content_sync.engine.keeping import Keeping
 from content_sync.engine.library import Library
+from content_sync.engine.local import LocalAsked, Locals
 from content_sync.engine.offers import HttpOffer, Offer
 from content_sync.engine.papers import Papers
 from content_sync.engine.parcels import Parcels
+from content_sync.engine.parts import Options, Parts
 from content_sync.engine.planning import Planning
 from content_sync.engine.problems import Problems
 from content_sync.engine.received import Asked
 from content_sync.engine.reception import Reception
-from content_sync.engine.refresh import MakeTrust, Refresh
+from content_sync.engine.refresh import Refresh
 from content_sync.engine.reuse import Reuse
 from content_sync.engine.scrub import Scrub
 from content_sync.engine.source import Around, Host, Import
 from content_sync.engine.taking import Taking
-from content_sync.engine.targets import Targets
-from content_sync.engine.throttle import Throttle
+from content_sync.engine.targets import Package, Targets
 from content_sync.engine.transfers import SEEDS, Transfers
 from content_sync.errors import DiskFullError, FormatError, LessonBoxError, NetworkError, StorageError
+from content_sync.formats.local import LocalRequest
 from content_sync.formats.received import ReceivedRequest
-from content_sync.ports import Clock, Drops, Fec, Fetcher, ReceivedStore, Shelf, Stash, State, Store, Swarm
+from content_sync.ports import Drops
 
 _log = logging.getLogger(__name__)
 _READ_AT_ONCE = 128 << 20
 _RETRY_FIRST = 5.0
 #: Seconds between looks at the plan while jobs run, while something lacks, and when all is here.
 _LOOK, _IDLE, _WHOLE = 1.0, 60.0, 300.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """Sizes in bytes, times in seconds; `urls` are the county's, the best first."""
-
-    box: str
-    urls: Sequence[str]
-    active: int = 4
-    reserve: int = 0
-    scan_seconds: float = 60
-    refresh_seconds: float = 300
-    poll_seconds: float = 15
-    scrub_days: float = 30
-    parcel_space: int = 2 << 30
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What wiring hands in. Without a swarm only drops bring content. `jitter` gives 0 to 1."""
-
-    state: State
-    store: Store
-    shelf: Shelf
-    clock: Clock
-    drops: Drops
-    fetcher: Fetcher
-    swarm: Swarm | None
-    make_trust: MakeTrust
-    jitter: Callable[[], float]
-    #: Both, or parcels of a carousel are files like any other.
-    stash: Stash | None = None
-    fec: Fec | None = None
-    #: Whether a class streams now: the scrub leaves it the disk.
-    busy: Callable[[], bool] = lambda: False
-    #: The received shelf, where a box has one.
-    received: ReceivedStore | None = None
-    throttle: Throttle | None = None
 
 
 class Engine:
@@ -128,10 +92,22 @@ class Engine:
             self._transfers,
             self._problems,
             options.reserve,
-            Host(self._take_signed, self._follow, self._settle, self._show_ready, self._changed),
+            Host(
+                self._take_signed,
+                self._follow,
+                lambda infohash, now: self._settle(infohash, now, show=False),
+                self._show_ready,
+                self._changed,
+                lambda: self._planning.make_room(),
+            ),
             self._parcels,
         )
         self._intake = Intake(parts.drops, around, parts.received, options.scan_seconds, options.poll_seconds)
+        self._local = None
+        if parts.local is not None:
+            given = (parts.local, parts.drops, parts.state, parts.store, parts.clock, self._problems)
+            self._local = own = Locals(*given, options.reserve)
+            self._keeping.holds = lambda: own.holds
         self._http = [HttpOffer(parts.fetcher, url) for url in options.urls]
         self._planning = Planning(
             parts.state,
@@ -181,6 +157,8 @@ class Engine:
         self._refresh.note_release()
         self._refresh.note_envelope()
         self._intake.begin()
+        if self._local is not None:  # before anything may be deleted as unwanted
+            self._local.begin()
         self._library.begin()
         if self._parcels is not None:
             self._parcels.begin()
@@ -222,6 +200,8 @@ class Engine:
             self._settle(infohash, now)
         self._transfers.resume(now)
         self._intake.step(now)
+        if self._local is not None:
+            self._local.step()
         if now >= self._next_refresh:
             self._refresh_from_county(now)
         if self._keeping.pending:
@@ -229,12 +209,14 @@ class Engine:
             self._show_ready()
             self._dirty = True
         scrub = self._scrub.step(now, not (self._intake.pending or self._keeping.pending or self._busy()))
+        if self._local is not None:
+            self._local.show()
         if self._dirty or now >= self._next_look:
             changed, self._dirty = self._dirty, False
             self._note(now, self._planning.carry_out(now, changed))
             idle = _IDLE if self._planning.lacks else _WHOLE
             self._next_look = now + (_LOOK if self._transfers.running else idle)
-        if self._intake.pending or self._keeping.pending or self._dirty:
+        if self._intake.pending or self._keeping.pending or self._own_pending or self._dirty:
             return now
         return min(self._intake.due, self._next_refresh, self._next_look, scrub)
 
@@ -261,7 +243,7 @@ class Engine:
         """Whether nothing more can be done now: nothing moved for `patience` seconds, and nothing waits to
         be read."""
         waits = self._intake.pending or self._keeping.pending or self._dirty or not self._refreshed
-        waits = waits or self._scrub.pending or self._intake.unsettled(now)
+        waits = waits or self._scrub.pending or self._intake.unsettled(now) or self._own_pending
         return not waits and (not self._transfers.running or now - self._planning.moved_at > patience)
 
     @property
@@ -274,10 +256,8 @@ class Engine:
         self._dirty = True
 
     def _take_signed(self, offer: Offer) -> None:
-        try:
+        with suppress(NetworkError):  # a drop has none
             self._refresh.take(offer)
-        except NetworkError as error:  # a drop has none
-            _log.info("%s", error.what)
 
     def _refresh_from_county(self, now: float) -> None:
         self._refreshed = True
@@ -289,7 +269,8 @@ class Engine:
                 if not self._refresh.take(offer):
                     continue  # its address is shown with what was refused; another may be the county's
             except (NetworkError, FormatError) as error:
-                self._problems.note("county", error)
+                if self._o.line or isinstance(error, FormatError):
+                    self._problems.note("county", error)
                 continue
             reached = True
             self._problems.solved("county")
@@ -322,6 +303,15 @@ class Engine:
         """Put a file on the received shelf or take one away, in the next steps; None where there is none."""
         return self._intake.shelving.ask(request) if self._intake.shelving is not None else None
 
+    def ask_local(self, request: LocalRequest, name: str) -> LocalAsked | None:
+        """Make, change or take away a lesson of the school's own, in the next steps; None where there are
+        none."""
+        return self._local.ask(request, name) if self._local is not None else None
+
+    @property
+    def _own_pending(self) -> bool:
+        return self._local is not None and self._local.pending
+
     def import_from(self, stages: Iterable[Drops], now: float) -> Import:
         """The same at once, where nothing else is to be done."""
         job = self.begin_import(stages)
@@ -336,8 +326,8 @@ class Engine:
 
     # Blocks and lessons
 
-    def _settle(self, infohash: str, now: float) -> None:
-        """A package may be whole: verify it, admit what is, show what can be shown."""
+    def _settle(self, infohash: str, now: float, show: bool = True) -> None:
+        """A package may be whole: verify it, admit what is, `show` what can be shown."""
         package = self._transfers.running.get(infohash) or self._library.package(infohash)
         if package is None:
             return
@@ -345,11 +335,13 @@ class Engine:
         try:
             if self._transfers.admit(package, now):
                 self._transfers.stop(infohash)
-                self._show_ready()
+                if show:
+                    self._show_ready()
         except (StorageError, DiskFullError) as error:
             self._transfers.rest(package, now, error)
 
     def _show_ready(self) -> None:
+        news: list[Package] = []
         for infohash, lacking in self._state.lacking().items():
             package = None if lacking else self._library.package(infohash)
             if package is None:
@@ -366,9 +358,13 @@ class Engine:
                 continue
             if shown:
                 self._problems.solved(package.entry.title)
-                self._transfers.seed(package, news=True)
+                news.append(package)
                 self._keeping.changed()
                 self._dirty = True
+        for package in news[-SEEDS:]:
+            self._transfers.seed(package, news=True)
+        if self._local is not None:
+            self._local.show()
 
     # Plan
 

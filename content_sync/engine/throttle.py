@@ -53,6 +53,7 @@ WORDS = {
     "month-used": ("本月的流量用完了，下个月继续", "this month's data is used up: on again next month"),
     "disk": ("记不下流量，先不下载", "data used can't be written down: stopped"),
     "line": ("给线路上的其他人留出余地", "leaving room for others on the line"),
+    "paused": ("有人让下载先停一停，到时自动继续", "somebody paused it: on again by itself"),
 }
 
 
@@ -70,12 +71,13 @@ class Local:
 @dataclass(frozen=True)
 class Senses:
     """What the throttle perceives. `known(now)` is the true time when it is known, `streaming(now)` whether a
-    class streams. Without a probe it does not give way to others."""
+    class streams, `paused()` whether a person stopped it. Without a probe it does not give way to others."""
 
     meter: Meter
     probe: Probe | None
     known: Callable[[float], Known | None]
     streaming: Callable[[float], bool]
+    paused: Callable[[], bool] = lambda: False
 
 
 class Throttle:
@@ -214,6 +216,8 @@ class Throttle:
         caps = [(allowed.rate, allowed.reason), (self._local.rate, "setting")]
         if self._senses.streaming(now):
             caps.append((self._policy.streaming, "streaming"))
+        if self._senses.paused():
+            caps.append((0, "paused"))
         if least(*(cap for cap, _ in caps)) != 0:
             caps.append(self._quota(now))
         rate = least(*(cap for cap, _ in caps))

@@ -16,6 +16,8 @@ from content_sync.formats.hashtree import BLOCK, block_count
 FORMAT = "lessonbox-bag/1"
 #: Below the stick's top: the bag that goes down to boxes, and what boxes send up.
 DOWN, UP = "lessonbox/down", "lessonbox/up"
+#: Lessons of a school's own, for another box or the county (formats.md 15).
+LOCAL = "lessonbox/local"
 DECLARATION, INFO = "bagit.txt", "bag-info.txt"
 MANIFEST, TAGS = "manifest-sha256.txt", "tagmanifest-sha256.txt"
 #: The manifest of a bag that is being written: what is durable so far. Gone once bagit.txt stands.
@@ -45,8 +47,12 @@ def package_path(infohash: str, kind: str) -> str:
 
 def object_path(root: str, first: int | None = None) -> str:
     """A whole file, or the part of it that begins at block `first`."""
-    part = "" if first is None else f".{first:010d}"
-    return f"{DATA}objects/{root[:2]}/{root}{part}"
+    return f"{DATA}objects/{root[:2]}/{part_name(root, first)}"
+
+
+def part_name(root: str, first: int | None = None) -> str:
+    """The name of a whole file, or of the part of it that begins at block `first`."""
+    return root if first is None else f"{root}.{first:010d}"
 
 
 def part_of(path: str) -> tuple[str, int | None] | None:

@@ -33,6 +33,10 @@ STEPS = ("look", "read", "write", "practise", "teach")
 ROLES = ("main", "original", "light", "page", "subtitles", "part")
 #: Where light renditions lie in a package, and nothing else does.
 LIGHT = "~light/"
+MOST_CHAPTERS = 100
+MOST_SECOND = 86_400
+MOST_WORDS = 120
+MOST_MINUTES = 60
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,46 @@ class ResourceFile:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """A part of a video or sound that begins at a second."""
+
+    at: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a recording for two teachers (双师) pauses, what the one in the room does then, and for how many
+    minutes.
+    """
+
+    at: int
+    do: str
+    minutes: int | None = None
+
+
+def check_chapters(chapters: tuple[Chapter, ...], stops: tuple[Stop, ...]) -> None:
+    """Raise LessonError unless both run forward and say something that a board can show."""
+    for what, marks in (("chapters", chapters), ("stops", stops)):
+        times = [mark.at for mark in marks]
+        if len(marks) > MOST_CHAPTERS:
+            raise LessonError(f"more than {MOST_CHAPTERS} {what}")
+        if not all(0 <= at <= MOST_SECOND for at in times) or sorted(set(times)) != times:
+            raise LessonError(f"{what} do not run forward in seconds of 0 to {MOST_SECOND}")
+    if any(stop.at == 0 for stop in stops):
+        raise LessonError("a stop is at second 0, before anything was seen")
+    for words in (*(c.title for c in chapters), *(s.do for s in stops)):
+        if not words.strip() or len(words) > MOST_WORDS or not words.isprintable():
+            raise LessonError(f"a chapter or stop says nothing, or more than {MOST_WORDS} characters")
+    if any(stop.minutes is not None and not 1 <= stop.minutes <= MOST_MINUTES for stop in stops):
+        raise LessonError(f"minutes of a stop are not 1 to {MOST_MINUTES}")
+
+
+@dataclass(frozen=True)
 class Resource:
-    """One video, courseware, plan, quiz… of a lesson. `seconds` is the playing time, if known."""
+    """One video, courseware, plan, quiz… of a lesson. `seconds` is the playing time, if known; `same_as` the
+    resource of this lesson that it is in another language.
+    """
 
     id: str
     kind: str
@@ -58,6 +100,9 @@ class Resource:
     licence: str | None = None
     source: str | None = None
     seconds: int | None = None
+    chapters: tuple[Chapter, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    same_as: str | None = None
 
     def with_role(self, role: str) -> list[ResourceFile]:
         """Its files of one role, in order."""
@@ -90,6 +135,17 @@ class Lesson:
     licence: str | None = None
     source: str | None = None
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of its resources, once each, in order; what states none is in the lesson's."""
+        stated = (resource.language or self.language for resource in self.resources)
+        return tuple(dict.fromkeys(language for language in stated if language))
+
+    def variants(self, resource: Resource) -> list[Resource]:
+        """This resource and what is the same in other languages, in order."""
+        first = resource.same_as or resource.id
+        return [r for r in self.resources if r.id == first or r.same_as == first]
+
 
 def _resource_json(resource: Resource) -> dict[str, Any]:
     made: dict[str, Any] = {
@@ -103,9 +159,16 @@ def _resource_json(resource: Resource) -> dict[str, Any]:
             for f in resource.files
         ],
     }
-    for key in ("language", "licence", "source", "seconds"):
+    for key in ("language", "licence", "source", "seconds", "same_as"):
         if getattr(resource, key) is not None:
             made[key] = getattr(resource, key)
+    if resource.chapters:
+        made["chapters"] = [{"at": chapter.at, "title": chapter.title} for chapter in resource.chapters]
+    if resource.stops:
+        made["stops"] = [
+            {"at": stop.at, "do": stop.do} | ({} if stop.minutes is None else {"minutes": stop.minutes})
+            for stop in resource.stops
+        ]
     return made
 
 
@@ -116,6 +179,24 @@ def dump_lesson(lesson: Lesson) -> bytes:
         if key != "resources" and (getattr(lesson, key) is not None or key in ("unit_no", "no")):
             made[key] = getattr(lesson, key)
     return dump(made)
+
+
+def _parse_marks(value: object) -> tuple[tuple[Chapter, ...], tuple[Stop, ...]]:
+    assert isinstance(value, dict)
+    chapters = tuple(
+        Chapter(need(entry, "at", int, LessonError), need(entry, "title", str, LessonError))
+        for entry in maybe(value, "chapters", list, LessonError) or ()
+    )
+    stops = tuple(
+        Stop(
+            need(entry, "at", int, LessonError),
+            need(entry, "do", str, LessonError),
+            maybe(entry, "minutes", int, LessonError),
+        )
+        for entry in maybe(value, "stops", list, LessonError) or ()
+    )
+    check_chapters(chapters, stops)
+    return chapters, stops
 
 
 def _parse_resource(value: object) -> Resource:
@@ -137,6 +218,7 @@ def _parse_resource(value: object) -> Resource:
         raise LessonError("a resource has not exactly one main file")
     if sum(entry.role == "light" for entry in files) > 1:
         raise LessonError("a resource has more than one light rendition")
+    chapters, stops = _parse_marks(value)
     return Resource(
         id=identifier,
         kind=kind if kind in KINDS else "other",
@@ -148,6 +230,9 @@ def _parse_resource(value: object) -> Resource:
         licence=maybe(value, "licence", str, LessonError),
         source=maybe(value, "source", str, LessonError),
         seconds=maybe(value, "seconds", int, LessonError),
+        chapters=chapters,
+        stops=stops,
+        same_as=maybe(value, "same_as", str, LessonError),
     )
 
 

@@ -14,11 +14,13 @@ from content_sync.formats.paths import check_id
 
 MAX_DEADLINES = 300
 MAX_PINS = 300
+MAX_POLICY_CARDS = 50
+MAX_NOTE = 120
 CHOICES = ("full", "light", "none")
 VOLUMES = ("上册", "下册", "全一册")
 #: All of China keeps Beijing time; minutes east of UTC.
 BEIJING = 480
-_OURS = ("collections", "deadlines", "pins", "reserve_mb", "renditions", "term", "utc_offset")
+_OURS = ("cards", "collections", "deadlines", "pins", "reserve_mb", "renditions", "term", "utc_offset")
 _MOST_RESERVE = 1 << 20
 
 
@@ -41,6 +43,20 @@ class Term:
 
 
 @dataclass(frozen=True)
+class PolicyCard:
+    """A lesson that waits on boards until a teacher opens it or puts it away: in the rooms of these names and
+    grades, everywhere when none is named; from `begin` until `until` (unix seconds), always when None."""
+
+    id: str
+    lesson: str
+    note: str = ""
+    rooms: tuple[str, ...] = ()
+    grades: tuple[str, ...] = ()
+    begin: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything of a policy but its collections. `reserve` is bytes, None when the box's own setting holds;
     `renditions` are (kind, choice) for kinds that are not `full`; `other` are the parts that are read by
@@ -52,6 +68,7 @@ class Policy:
     renditions: tuple[tuple[str, str], ...] = ()
     term: Term | None = None
     utc_offset: int = BEIJING
+    cards: tuple[PolicyCard, ...] = ()
     other: Mapping[str, Any] = field(default_factory=dict)
 
     def choice(self, kind: str) -> str:
@@ -73,6 +90,8 @@ def dump_policy(policy: Policy) -> dict[str, Any]:
     if policy.term is not None:
         term = policy.term
         made["term"] = {"start": term.start.isoformat(), "weeks": term.weeks, "volume": term.volume}
+    if policy.cards:
+        made["cards"] = [_dump_card(card) for card in policy.cards]
     if policy.utc_offset != BEIJING:
         made["utc_offset"] = policy.utc_offset
     return made
@@ -108,6 +127,7 @@ def parse_policy(obj: dict[str, Any]) -> Policy:
         ),
         term=_parse_term(maybe(obj, "term", dict)),
         utc_offset=BEIJING if offset is None else offset,
+        cards=parse_cards(maybe(obj, "cards", list) or []),
         other={key: value for key, value in obj.items() if key not in _OURS},
     )
 
@@ -123,3 +143,46 @@ def _parse_term(value: dict[str, Any] | None) -> Term | None:
     if not 1 <= weeks <= 60 or volume not in VOLUMES:
         raise FormatError("the term of the policy is damaged")
     return Term(day, weeks, volume)
+
+
+def _dump_card(card: PolicyCard) -> dict[str, Any]:
+    made: dict[str, Any] = {"id": card.id, "lesson": card.lesson}
+    for key, value in (("note", card.note), ("rooms", list(card.rooms)), ("grades", list(card.grades))):
+        if value:
+            made[key] = value
+    for key, when in (("from", card.begin), ("until", card.until)):
+        if when is not None:
+            made[key] = time_text(when)
+    return made
+
+
+def parse_cards(values: list[Any]) -> tuple[PolicyCard, ...]:
+    """Read and check the cards of a policy. Raises FormatError."""
+    if len(values) > MAX_POLICY_CARDS:
+        raise FormatError("the policy has too many cards")
+    made = tuple(map(_parse_card, values))
+    if len({card.id for card in made}) < len(made):
+        raise FormatError("two cards of the policy have one id")
+    return made
+
+
+def _parse_card(value: Any) -> PolicyCard:
+    if not isinstance(value, dict):
+        raise FormatError("a card of the policy is damaged")
+    note = maybe(value, "note", str) or ""
+    names = {key: maybe(value, key, list) or [] for key in ("rooms", "grades")}
+    words = [note, *names["rooms"], *names["grades"]]
+    if not all(isinstance(word, str) and len(word) <= MAX_NOTE and word.isprintable() for word in words):
+        raise FormatError("a card of the policy is damaged")
+    if max(map(len, names.values())) > MAX_POLICY_CARDS:
+        raise FormatError("a card of the policy names too many rooms")
+    begin, until = (None if value.get(key) is None else parse_time(value[key]) for key in ("from", "until"))
+    return PolicyCard(
+        check_id(need(value, "id", str)),
+        check_id(need(value, "lesson", str)),
+        note,
+        tuple(names["rooms"]),
+        tuple(names["grades"]),
+        begin,
+        until,
+    )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, maybe, need, need_hex
 from content_sync.formats.enrolment import check_box_id
+from content_sync.formats.records import LISTS, Record, dump_record, parse_list
+from content_sync.formats.records import number as _number
+from content_sync.formats.records import text as _text
 
 FORMAT = "lessonbox-report/1"
 MAX_BATCH = 1 << 20
@@ -17,7 +20,7 @@ FIRST_PREV = "0" * 64
 CLOCKS = ("ntp", "system", "county", "none")
 ENDINGS = ("closed", "left", "reopened", "boot")
 _MAX_SECONDS = 7 * 86_400
-_MAX_TEXT = 200
+_KNOWN = ("sessions", *LISTS)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class UsageSession:
 
 @dataclass(frozen=True)
 class Batch:
-    """A numbered batch. `public_key` and `proof` stand in it until the county has the key."""
+    """A numbered batch. `public_key` and `proof` stand in it until the county has the key. `records`: (list,
+    record) of what it says beside usage; `unknown`: names of lists that this program can't read."""
 
     box: str
     stream: str
@@ -52,6 +56,12 @@ class Batch:
     sessions: tuple[UsageSession, ...]
     public_key: str | None = None
     proof: str | None = None
+    records: tuple[tuple[str, Record], ...] = ()
+    unknown: tuple[str, ...] = field(default=(), compare=False)
+
+    def of(self, name: str) -> tuple[Record, ...]:
+        """The records of one list."""
+        return tuple(record for where, record in self.records if where == name)
 
 
 def payload_hash(payload: bytes) -> str:
@@ -71,23 +81,11 @@ def dump_batch(batch: Batch) -> bytes:
         "release": batch.release,
         "sessions": [dict(vars(session)) for session in batch.sessions],
     }
+    for name, record in batch.records:
+        made.setdefault(name, []).append(dump_record(record))
     if batch.public_key is not None and batch.proof is not None:
         made["enrol"] = {"public_key": batch.public_key, "proof": batch.proof}
     return dump(made)
-
-
-def _text(value: object, key: str) -> str:
-    text: str = need(value, key, str)
-    if not 0 < len(text) <= _MAX_TEXT:
-        raise FormatError(f"{key!r} is empty or too long")
-    return text
-
-
-def _number(value: object, key: str, most: int) -> int:
-    number: int = need(value, key, int)
-    if not 0 <= number <= most:
-        raise FormatError(f"{key!r} is out of range")
-    return number
 
 
 def _parse_session(value: object) -> UsageSession:
@@ -134,4 +132,8 @@ def parse_batch(payload: bytes) -> Batch:
         sessions=tuple(_parse_session(value) for value in entries),
         public_key=None if enrol is None else need_hex(enrol, "public_key", 64),
         proof=None if enrol is None else need_hex(enrol, "proof", 64),
+        records=tuple((name, record) for name in LISTS for record in parse_list(obj, name)),
+        unknown=tuple(
+            sorted(key for key, value in obj.items() if isinstance(value, list) and key not in _KNOWN)
+        ),
     )

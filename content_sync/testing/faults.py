@@ -221,6 +221,8 @@ STATE = (
     "withhold",
     "found_whole",
     "publish",
+    "put_local",
+    "drop_local",
     "note",
     "note_planned",
     "evict",

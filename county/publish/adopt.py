@@ -35,7 +35,7 @@ from county.publish.signing import Repository
 from county.publish.store import Store
 from county.publish.tools import Tools
 from county.publish.tree import Node, Problem, read_tree
-from county.publish.unzip import BROKEN, ENTRY, entries_of
+from county.publish.unzip import BROKEN, entries_of, entry_of
 
 #: A file that was written to so lately may not be whole yet.
 STILL_SECONDS = 30
@@ -188,7 +188,7 @@ class _Adoption:
             with zipfile.ZipFile(node.path) as opened:
                 entries = entries_of(opened, _MOST_ENTRIES)
                 total = sum(info.file_size for info in entries.values())
-                if any(name.rpartition("/")[2] == ENTRY for name in entries):
+                if entry_of(opened, entries) is not None:
                     return node
                 if total > _ALWAYS_FINE and total > _MOST_RATIO * node.size:
                     return replace(node, odd=f"would unpack to {total} bytes from {node.size}")

@@ -44,8 +44,9 @@ NewBar = Callable[[str, int, str], Bar]
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of one file. `parts`: the files of a zipped courseware by path; `refused`: it must not be
-    published; `failed`: its program could not read it; `notes`: (code, what) of what a person should know."""
+    """What was made of one file. `parts`: the files of a zipped courseware or quiz by path; `refused`: it
+    must not be published; `failed`: its program could not read it; `notes`: (code, what) for people.
+    """
 
     pdf: FileId | None = None
     pages: tuple[FileId, ...] = ()
@@ -117,7 +118,7 @@ class Deriver:
         if ending in OFFICE:
             return _Job(file, f"pdf of {ending}", OFFICE[ending], lambda: self._to_pdf(file, ending))
         if ending == "zip":
-            return _Job(file, "unzip 1", "", lambda: self._unzip(file))
+            return _Job(file, "unzip 2", "", lambda: self._unzip(file))
         kind = MEDIA_TYPES.get(ending, "").split("/")[0]
         if kind in ("video", "audio"):
             return _Job(file, f"probe {kind}", "ffmpeg", lambda: self._probe(file, kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 from content_sync.errors import LessonError, PathError
@@ -23,7 +23,7 @@ from content_sync.formats.lesson import (
 from county.publish.derive import Made
 from county.publish.names import media_type, stem, suffix
 from county.publish.scan import PlannedLesson, PlannedResource, Taken
-from county.publish.unzip import ENTRY
+from county.publish.unzip import ENTRY, MANIFEST
 
 _STEM_BYTES = 230
 
@@ -42,7 +42,8 @@ def describe(
     """The lesson of the files that are held (by source path); None when no resource has its main file."""
     usable = [resource for resource in planned.resources if _usable(resource, held, made)]
     taken = Taken([f.path for r in usable for f in r.files if f.node.path in held])
-    resources = tuple(_resource(resource, held, made, taken) for resource in usable)
+    published = {resource.id for resource in usable}
+    resources = tuple(_resource(resource, held, made, taken, published) for resource in usable)
     if not resources:
         return None
     return Lesson(
@@ -79,6 +80,7 @@ def _resource(
     held: Mapping[str, FileId],
     made: Mapping[tuple[FileId, str], Made],
     taken: Taken,
+    published: Set[str],
 ) -> Resource:
     files = [ResourceFile(f.path, f.role, held[f.node.path]) for f in planned.files if f.node.path in held]
     main = next(entry for entry in files if entry.role == "main")
@@ -100,13 +102,15 @@ def _resource(
         ]
     kind, step = planned.kind, planned.step
     if derived.parts:
-        folder = _free(taken, base, "", f"/{ENTRY}")
-        roles = {ENTRY: "main"}
+        opening = ENTRY if any(path == ENTRY for path, _ in derived.parts) else MANIFEST
+        folder = _free(taken, base, "", f"/{opening}")
+        roles = {opening: "main"}
         original = ResourceFile(main.path, "original", main.file)
         files = [ResourceFile(f"{folder}/{path}", roles.get(path, "part"), f) for path, f in derived.parts]
         files.append(original)
         main = next(entry for entry in files if entry.role == "main")
-        kind, step = "interactive", KINDS["interactive"][1] if step == KINDS[kind][1] else step
+        made_kind = "interactive" if opening == ENTRY else "quiz"
+        kind, step = made_kind, KINDS[made_kind][1] if step == KINDS[kind][1] else step
     return Resource(
         id=planned.id,
         kind=kind,
@@ -118,6 +122,9 @@ def _resource(
         licence=planned.licence,
         source=planned.source,
         seconds=derived.seconds,
+        chapters=planned.chapters,
+        stops=planned.stops,
+        same_as=planned.same_as if planned.same_as in published else None,
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from content_sync.errors import PathError
-from content_sync.formats.lesson import KINDS, NAME, STEPS, Lesson
+from content_sync.formats.lesson import KINDS, NAME, STEPS, Chapter, Lesson, Stop
 from content_sync.formats.paths import Distinct, check_component, check_path, collection_id, lesson_id
+from content_sync.formats.shelf import NO_EDITION, SHELVES
 from county.publish import stated
 from county.publish.names import (
     grade_volume,
@@ -26,6 +27,7 @@ from county.publish.names import (
 from county.publish.tree import LESSON_TOML, Node, Problem
 
 LEVELS = ("学段", "学科", "版本", "年级册次", "单元", "课")
+_PLAYED = ("video", "recorded", "audio")
 _ENTRIES = {"index.html": "interactive", "assessment.xml": "quiz"}
 
 
@@ -53,6 +55,9 @@ class PlannedResource:
     language: str | None = None
     licence: str | None = None
     source: str | None = None
+    chapters: tuple[Chapter, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    same_as: str | None = None
 
     @property
     def sort_key(self) -> tuple[Any, ...]:
@@ -153,12 +158,42 @@ class Planner:
             except PathError as error:
                 self.problems.append(Problem.of(at, error))
                 continue
-            if level == "年级册次" and grade_volume(name) is None:
+            if not names and name in SHELVES:
+                self.shelf(child, (name,), at)
+            elif level == "年级册次" and grade_volume(name) is None:
                 self.odd(at, "is not a grade followed by 上册, 下册 or 全一册, nor 全一册 alone")
             elif level == "课":
                 self.lesson(child, (*names, name), at)
             else:
                 self.levels(child, (*names, name), at)
+
+    def shelf(self, node: Node, names: tuple[str, ...], where: str) -> None:
+        """A special shelf, or a folder of one: the folders that hold files are lessons."""
+        if not node.children:
+            self.odd(where, "the folder holds nothing")
+        for child in node.children:
+            at = f"{where}/{child.name}"
+            if child.odd:
+                self.odd(at, child.odd)
+                if child.folder:
+                    self.unread.append(names[:1])
+                continue
+            if not child.folder:
+                self.odd(at, "belongs to no lesson: files of this shelf lie in a folder for each lesson")
+                continue
+            try:
+                below = (*names, check_component(nfc(child.name).strip()))
+            except PathError as error:
+                self.problems.append(Problem.of(at, error))
+                continue
+            if not any(not held.folder or _is_resource(held) for held in child.children):
+                self.shelf(child, below, at)
+            elif len(below) == len(LEVELS) and grade_volume(below[3]):
+                self.lesson(child, below, at)
+            else:
+                series = below[1] if len(below) > 2 else below[0]
+                unit = " ".join(below[2:-1]) or series
+                self.lesson(child, (below[0], series, NO_EDITION, "全一册", unit, below[-1]), at)
 
     def lesson(self, node: Node, names: tuple[str, ...], where: str) -> None:
         said = self.read_toml(node, where)
@@ -230,10 +265,26 @@ class Planner:
         for entry in subtitles:
             owner = next((name for name in made if _is_subtitle(entry.path, name)), None)
             if owner is None:
-                self.odd(entry.where, "no video here has this name, so these subtitles belong to none")
+                self.odd(
+                    entry.where, "no video or sound here has this name, so these subtitles belong to none"
+                )
             else:
                 made[owner] = replace(made[owner], files=(*made[owner].files, entry))
-        yield from made.values()
+        for name, resource in made.items():
+            yield self.checked(resource, made, f"{where}/{name}")
+
+    def checked(
+        self, resource: PlannedResource, others: Mapping[str, PlannedResource], where: str
+    ) -> PlannedResource:
+        """The resource with what it states of itself and of another one, where that can be."""
+        other = others.get(nfc(resource.same_as)) if resource.same_as else None
+        if resource.same_as and (other is None or other is resource or other.same_as):
+            self.odd(where, f"same_as {resource.same_as!r} is not another resource of this lesson")
+            other = None
+        if (resource.chapters or resource.stops) and resource.kind not in _PLAYED:
+            self.odd(where, "has chapters or stops, but only videos and sound play")
+            resource = replace(resource, chapters=(), stops=())
+        return replace(resource, same_as=other.id if other else None)
 
     def file(self, node: Node, where: str, path: str, taken: Taken, role: str = "main") -> list[PlannedFile]:
         if node.size == 0:
@@ -271,10 +322,14 @@ class Planner:
                 yield from self.file(child, at, inner, taken, "main" if child.name == entry else "part")
 
 
+def _is_resource(folder: Node) -> bool:
+    return any(child.name in _ENTRIES for child in folder.children if not child.folder)
+
+
 def _is_subtitle(path: str, video: str) -> bool:
     # `film.vtt` and, with a language, `film.zh-Hans.vtt`.
     owner = stem(video)
-    return media_type(video).startswith("video/") and (
+    return media_type(video).startswith(("video/", "audio/")) and (
         stem(path) == owner or stem(path).startswith(owner + ".")
     )
 
@@ -305,6 +360,9 @@ def _resource(
         language=said.get("language"),
         licence=said.get("licence"),
         source=said.get("source"),
+        chapters=said.get("chapters", ()),
+        stops=said.get("stops", ()),
+        same_as=said.get("same_as"),
     )
 
 

@@ -6,9 +6,9 @@ switch: it is written last, so a crash at any point leaves the old release whole
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,9 @@ from content_sync.formats import dsse
 from content_sync.formats.canonical import dump, load, need, parse_time, time_text
 from content_sync.formats.collection import Subject, TargetRef, parse_subject
 from content_sync.formats.envelope import MAX_ENVELOPE, Envelope, dump_envelope, parse_envelope
+
+if sys.platform != "win32":
+    import fcntl
 
 #: Only the timestamp is signed anew each year; what is below it lasts, so that a box need not fetch it again.
 LONG = 10
@@ -198,6 +201,8 @@ class Repository:
     def _alone(self) -> Iterator[None]:
         """One writer at a time: `publish` and the renewing of `serve` may run in two processes."""
         with storage_errors("the lock of the keys"), open(self._keys / "lock", "a", encoding="ascii") as lock:
+            if sys.platform == "win32":
+                raise SetupError("a county publishes on Linux")
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.refresh()
             yield
@@ -279,6 +284,13 @@ class Repository:
         if len(data) > MAX_ENVELOPE:
             raise TooBigError(f"envelope for {envelope.box} would have {len(data)} bytes")
         return data
+
+    def sign_payload(self, payload_type: str, payload: bytes) -> bytes:
+        """A DSSE file by the key of the role `targets`. Raises SetupError, FormatError."""
+        keyid = self._root.signed.roles["targets"].keyids[0]
+        signature = self._key("targets", keyid).sign(dsse.pae(payload_type, payload))
+        signatures = ((keyid, bytes.fromhex(signature.signature)),)
+        return dsse.dump_signed(dsse.Signed(payload_type, payload, signatures))
 
     def rotate_root(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from content_sync.errors import FormatError
-from content_sync.formats.lesson import KINDS, STEPS
+from content_sync.errors import FormatError, LessonBoxError
+from content_sync.formats.lesson import KINDS, STEPS, Chapter, Stop, check_chapters
 from content_sync.formats.paths import check_id
 from county.publish.names import nfc
 
@@ -25,7 +26,12 @@ _RESOURCE = {
     "licence": str,
     "source": str,
     "language": str,
+    "same_as": str,
+    "chapters": list,
+    "stops": list,
 }
+_MARKS = {"chapters": "title", "stops": "do"}
+_TIME = re.compile(r"(?:(\d{1,2}):)?(\d{1,4}):(\d{2})")
 # A kind or step by its own word, or in Chinese as teachers write it.
 _CHOICES = {
     "kind": {kind: kind for kind in KINDS}
@@ -44,7 +50,10 @@ class Stated:
 
 def _value(key: str, value: object, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise FormatError(f"{key} is not {'a text' if kind is str else 'a whole number'}")
+        expected = {str: "a text", int: "a whole number", list: "a list"}[kind]
+        raise FormatError(f"{key} is not {expected}")
+    if key in _MARKS:
+        return _marks(key, value)
     if isinstance(value, str):
         text = nfc(value).strip()
         if not text or len(text) > MAX_TEXT or not text.isprintable():
@@ -61,6 +70,42 @@ def _value(key: str, value: object, kind: type) -> Any:
     return value
 
 
+def _second(value: object) -> int:
+    """Where something is in a recording: seconds, or `M:SS` or `H:MM:SS` as players show it."""
+    if type(value) is int:
+        return value
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if not found or int(found[3]) > 59 or found[1] and int(found[2]) > 59:
+        raise FormatError(f'at {value!r} is neither a number of seconds nor a time such as "3:05"')
+    return (int(found[1] or 0) * 60 + int(found[2])) * 60 + int(found[3])
+
+
+def _marks(key: str, value: object) -> tuple[Chapter, ...] | tuple[Stop, ...]:
+    """Chapters or stops, each a table; the whole list is refused for one that is wrong, and it is named."""
+    made: list[Any] = []
+    assert isinstance(value, list)
+    for number, entry in enumerate(value, 1):
+        try:
+            if not isinstance(entry, dict) or not {"at", _MARKS[key]} <= set(entry):
+                raise FormatError(f"it needs at and {_MARKS[key]}")
+            words, minutes = entry[_MARKS[key]], entry.get("minutes")
+            more = set(entry) - {"at", _MARKS[key]} - ({"minutes"} if key == "stops" else set())
+            if more:
+                raise FormatError(f"no such key: {', '.join(sorted(more))}")
+            if not isinstance(words, str) or minutes is not None and type(minutes) is not int:
+                raise FormatError(f"{_MARKS[key]} is not a text, or minutes not a whole number")
+            at, text = _second(entry["at"]), nfc(words).strip()
+            mark = Chapter(at, text) if key == "chapters" else Stop(at, text, minutes)
+            check_chapters(*(((mark,), ()) if isinstance(mark, Chapter) else ((), (mark,))))
+            if made and made[-1].at >= at:
+                raise FormatError("it is not after the one before it")
+        except LessonBoxError as error:
+            raise FormatError(f"{key}, number {number}: {error.what}") from error
+        made.append(mark)
+    check_chapters(*((tuple(made), ()) if key == "chapters" else ((), tuple(made))))
+    return tuple(made)
+
+
 def _table(
     table: Mapping[str, Any], known: Mapping[str, type], where: str
 ) -> tuple[dict[str, Any], list[str]]:
@@ -72,7 +117,7 @@ def _table(
             continue
         try:
             good[key] = _value(key, value, known[key])
-        except FormatError as error:
+        except LessonBoxError as error:
             odd.append(where + error.what)
     return good, odd
 

@@ -19,7 +19,9 @@ from content_sync.errors import MediaError, PathError, TooBigError
 from content_sync.formats.paths import check_distinct, check_path
 from county.publish.names import nfc
 
-ENTRY = "index.html"
+ENTRY, MANIFEST = "index.html", "imsmanifest.xml"
+#: What the manifest of a quiz names among its resources' types; SCORM's and others' do not.
+_QTI, _MOST_MANIFEST, _MANIFESTS = b"imsqti_", 1 << 20, 3
 MOST_FILES = 5_000
 MOST_BYTES = 2 << 30
 #: Unpacked to packed: beyond this, and beyond what any page needs, it is a bomb.
@@ -33,16 +35,17 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The files of a courseware by path; `index.html` is among them. `left_out`: empty files."""
+    """The files of a courseware or quiz by path; its entry is among them. `left_out`: empty files."""
 
     files: dict[str, Path]
     left_out: tuple[str, ...]
 
 
 def unpack(archive: Path, folder: Path) -> Unpacked | None:
-    """Unpack a zip that holds an `index.html` into `folder`; None when it holds none (it is no courseware).
+    """Unpack a zip that holds an `index.html` or the `imsmanifest.xml` of a quiz into `folder`; None when it
+    holds neither.
 
-    The folder of the topmost `index.html` is the courseware's root. Names are UTF-8 where the zip says so,
+    The folder of the topmost entry is the root. Names are UTF-8 where the zip says so,
     else UTF-8 or GB18030, whichever fits.
     Raises PathError for an unsafe name anywhere in it, TooBigError, MediaError.
     """
@@ -79,13 +82,33 @@ def entries_of(opened: zipfile.ZipFile, most: int = MOST_FILES) -> dict[str, zip
     return entries
 
 
+def entry_of(opened: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> str | None:
+    """What opens: the topmost `index.html`, or above all of these the manifest of a QTI content package."""
+    tops = [name for name in entries if name.rpartition("/")[2] in (ENTRY, MANIFEST)]
+    manifests = [name for name in tops if name.rpartition("/")[2] == MANIFEST]
+    quizzes = [name for name in sorted(manifests, key=_depth)[:_MANIFESTS] if _is_quiz(opened, entries[name])]
+    pages = [name for name in tops if name.rpartition("/")[2] == ENTRY]
+    return min((*pages, *quizzes), key=_depth, default=None)
+
+
+def _depth(name: str) -> tuple[int, bool, str]:
+    return name.count("/"), name.rpartition("/")[2] == MANIFEST, name
+
+
+def _is_quiz(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    if info.file_size > _MOST_MANIFEST or info.flag_bits & _ENCRYPTED:
+        return False
+    with opened.open(info) as manifest:
+        return _QTI in manifest.read(_MOST_MANIFEST)
+
+
 def _unpack(opened: zipfile.ZipFile, packed: int, folder: Path) -> Unpacked | None:
     entries = entries_of(opened)
-    tops = [name for name in entries if name.rpartition("/")[2] == ENTRY]
-    if not tops:
+    top = entry_of(opened, entries)
+    if top is None:
         return None
-    top = min(tops, key=lambda name: (name.count("/"), name))
-    root = top[: -len(ENTRY)]
+    root, _, entry = top.rpartition("/")
+    root += "/" if root else ""
     inside = {name[len(root) :]: info for name, info in entries.items() if name.startswith(root)}
     total = sum(info.file_size for info in inside.values())
     if total > MOST_BYTES or (total > ALWAYS_FINE and total > MOST_RATIO * packed):
@@ -98,8 +121,8 @@ def _unpack(opened: zipfile.ZipFile, packed: int, folder: Path) -> Unpacked | No
             files[name] = folder / str(number)  # no name from the zip ever reaches the file system
             with opened.open(info) as source, files[name].open("wb") as out:
                 shutil.copyfileobj(source, out)  # zipfile stops at the size that the directory states
-    if ENTRY not in files:
-        raise MediaError(f"{ENTRY} in the zip is empty")
+    if entry not in files:
+        raise MediaError(f"{entry} in the zip is empty")
     return Unpacked(files, tuple(sorted(set(inside) - set(files))))
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from content_sync.adapters.files import sync_folder
 from content_sync.errors import DiskFullError, LessonBoxError, NewerDataError, SetupError, StorageError
+from county.receive import records
 
 SCHEMA = 1
 _WAIT_SECONDS = 30
@@ -52,6 +53,11 @@ def create(path: Path) -> None:
             if not version:
                 for statement in _statements((files("county.receive") / "reports.sql").read_text("utf-8")):
                     connection.execute(statement)
+            known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'class'").fetchone()
+            for statement in _statements((files("county.receive") / "records.sql").read_text("utf-8")):
+                connection.execute(statement)
+            if not known:
+                records.bring_out(connection)
             connection.execute("COMMIT")
         finally:
             connection.close()

@@ -16,6 +16,7 @@ from content_sync.formats import dsse
 from content_sync.formats.enrolment import claim_proof
 from content_sync.formats.report import FIRST_PREV, MAX_BATCH, Batch, UsageSession, parse_batch
 from county.library import BoxRow
+from county.receive import records
 from county.receive.database import Writer
 
 #: The DSSE wrapper of the largest payload: base64, type, signatures.
@@ -123,8 +124,11 @@ def _store(connection: sqlite3.Connection, batch: Batch, signed: dsse.Signed, ro
             (_session_row(batch.box, row, session, now) for session in batch.sessions),
         )
         flags = [] if _chained(connection, batch, digest) else ["chain"]
-        if batch.sessions and cursor.rowcount != len(batch.sessions):
+        told_before = batch.sessions and cursor.rowcount != len(batch.sessions)
+        if not records.store(connection, batch, row, now) or told_before:
             flags.append("repeat")
+        if batch.unknown:  # kept whole in the payload, for a program that can read them
+            flags.append("unknown")
         if flags:
             connection.execute("UPDATE batch SET flags = ? WHERE id = ?", (" ".join(flags), row))
     connection.execute(

@@ -8,7 +8,8 @@ CREATE TABLE box_key (
 ) WITHOUT ROWID;
 
 -- Every accepted batch, once. payload: the signed bytes, zlib. flags: words, space-separated; `chain`: `prev` is not the hash of
--- the batch before it; `repeat`: a session of it had come in another batch already and is not counted again.
+-- the batch before it; `repeat`: a session or record of it had come in another batch already and is not counted again; `unknown`: it holds lists that this program
+-- could not read; `unread`: a list of it that an older program could not read is damaged.
 CREATE TABLE batch (
     id INTEGER PRIMARY KEY, box TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, payload_sha256 TEXT NOT NULL,
     prev TEXT NOT NULL, received INTEGER NOT NULL, road TEXT NOT NULL, signatures TEXT NOT NULL, payload BLOB NOT NULL,

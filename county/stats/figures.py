@@ -17,6 +17,7 @@ from county.library import BoxRow, Library
 from county.publish.store import object_path
 from county.receive.database import Reader
 from county.receive.envelopes import ranges
+from county.stats import classes
 
 FORMAT = "lessonbox-stats/1"
 #: With a larger ± the day itself is in doubt.
@@ -169,6 +170,11 @@ def compute(
         "rows": listed,
         "not_counted": _not_counted(reader, span) if paths.reports_db.is_file() else {"future": 0, "long": 0},
         "missing": list(_missing(reader, boxes)) if paths.reports_db.is_file() else [],
+        **(
+            classes.figures(reader, span, boxes, titles.lesson)
+            if paths.reports_db.is_file()
+            else {"teachers": [], "wishes": [], "offers": [], "damage": []}
+        ),
     }
 
 

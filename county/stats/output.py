@@ -51,6 +51,55 @@ _SCHOOLS = (
     ("lessons", "课数"),
     *_USE,
 )
+_TEACHERS = (
+    ("school_code", "学校代码"),
+    ("school", "学校"),
+    ("box", "课箱"),
+    ("teacher", "老师编号"),
+    ("name", "姓名"),
+    ("teach", "上课"),
+    ("goal", "学期目标"),
+    ("watch", "听课"),
+    ("train", "研修"),
+    ("minutes", "分钟"),
+)
+_WISHES = (
+    ("stage", "学段"),
+    ("subject", "学科"),
+    ("edition", "版本"),
+    ("grade", "年级"),
+    ("volume", "册次"),
+    ("unit", "单元"),
+    ("title", "课"),
+    ("schools", "学校数"),
+    ("boards", "白板数"),
+)
+_OFFERS = (
+    ("school_code", "学校代码"),
+    ("school", "学校"),
+    ("box", "课箱"),
+    ("lesson", "编号"),
+    ("title", "课"),
+    ("kinds", "资料"),
+    ("bytes", "字节"),
+)
+_DAMAGE = (
+    ("school_code", "学校代码"),
+    ("school", "学校"),
+    ("box", "课箱"),
+    ("files", "坏过的文件"),
+    ("times", "次数"),
+)
+#: What a CSV may hold -> (its columns, their key in the figures, the sheet of a workbook).
+TABLES = {
+    "rows": (_ROWS, "rows", "明细"),
+    "schools": (_SCHOOLS, "schools", "学校"),
+    "teachers": (_TEACHERS, "teachers", "老师课时"),
+    "wishes": (_WISHES, "wishes", "想要的课"),
+    "offers": (_OFFERS, "offers", "本校资料"),
+    "damage": (_DAMAGE, "damage", "存储损坏"),
+}
+_SHEETS = ("schools", "rows", "teachers", "wishes", "offers", "damage")
 
 
 def as_json(figures: dict[str, Any]) -> bytes:
@@ -64,6 +113,8 @@ def _cell(key: str, value: Any) -> str | int:
         return ""
     if key == "kind":
         return _KINDS.get(value, "资料")
+    if key == "kinds":
+        return "，".join(f"{_KINDS.get(kind, '资料')}{number}" for kind, number in sorted(value.items()))
     if key == "uncertainty":
         return -(-int(value) // 3600)
     if isinstance(value, str):
@@ -71,17 +122,18 @@ def _cell(key: str, value: Any) -> str | int:
     return int(value)
 
 
-def as_csv(figures: dict[str, Any]) -> bytes:
-    """The rows, with Chinese headers; UTF-8 with BOM, so that Excel does not take it for GBK."""
+def as_csv(figures: dict[str, Any], table: str = "rows") -> bytes:
+    """One of TABLES, with Chinese headers; UTF-8 with BOM, so that Excel does not take it for GBK."""
+    columns, where, _ = TABLES[table]
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow([title for _, title in _ROWS])
-    writer.writerows([_cell(key, row[key]) for key, _ in _ROWS] for row in figures["rows"])
+    writer.writerow([title for _, title in columns])
+    writer.writerows([_cell(key, row[key]) for key, _ in columns] for row in figures[where])
     return out.getvalue().encode("utf-8-sig")
 
 
 def as_xlsx(figures: dict[str, Any]) -> bytes:
-    """A workbook: schools, rows, and a page that says what was counted."""
+    """A workbook: schools, rows, classes, wishes, offers, damage, and a page that says what was counted."""
     import xlsxwriter
 
     out = io.BytesIO()
@@ -89,15 +141,13 @@ def as_xlsx(figures: dict[str, Any]) -> bytes:
         out, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     )
     head = book.add_format({"bold": True, "bottom": 1})
-    for name, columns, rows in (
-        ("学校", _SCHOOLS, figures["schools"]),
-        ("明细", _ROWS, figures["rows"]),
-    ):
+    for columns, where, name in (TABLES[table] for table in _SHEETS):
+        rows = figures[where]
         sheet = book.add_worksheet(name)
         sheet.freeze_panes(1, 0)
         for column, (key, title) in enumerate(columns):
             sheet.write_string(0, column, title, head)
-            wide = key in ("school", "unit", "title", "resource_title", "box", "board")
+            wide = key in ("school", "unit", "title", "resource_title", "box", "board", "teacher")
             sheet.set_column(column, column, 22 if wide else 11)
             for line, row in enumerate(rows, 1):
                 value = _cell(key, row[key])

@@ -60,6 +60,25 @@ def make_film(lesson: Lesson, film: Spec, mp4: Path, vtt: Path) -> None:
         _encode(lesson, film, told, work / "all.wav", mp4)
 
 
+def marks(film: Spec) -> tuple[list[tuple[int, str]], list[tuple[int, str, int]]]:
+    """Chapters (second, title) and stops for the teacher in the room (second, what to do, minutes) of a film:
+    a chapter begins with its scene, a stop comes at the end of its scene.
+    """
+    chapters: list[tuple[int, str]] = []
+    stops: list[tuple[int, str, int]] = []
+    if not any("chapter" in scene or "stop" in scene for scene in film["scene"]):
+        return chapters, stops
+    with tempfile.TemporaryDirectory() as folder:
+        at = 0.0
+        for scene in film["scene"]:
+            if "chapter" in scene:
+                chapters.append((int(at), scene["chapter"]))
+            at += len(_tell(scene, Path(folder))[0]) / 2 / RATE
+            if "stop" in scene:
+                stops.append((int(at) - 1, scene["stop"], scene.get("minutes", 2)))
+    return chapters, stops
+
+
 def _encode(lesson: Lesson, film: Spec, told: list[tuple[bytes, list[Said]]], wav: Path, mp4: Path) -> None:
     """Paints every frame into ffmpeg's standard input."""
     run = [tool("ffmpeg"), "-hide_banner", "-loglevel", "error", "-y"]

@@ -89,6 +89,9 @@ def pages(url: str) -> dict[str, str]:
         "volume": f"/volume/{best['id'].rpartition('-')[0]}",
         "search": "/search?q=诗",
         "status": "/status",
+        "blackboard": "/blackboard",
+        "school": "/school",
+        "browse": "/browse",
     }
     for name, kind, more in (
         ("lesson", "video", ""),

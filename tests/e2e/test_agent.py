@@ -235,6 +235,17 @@ def test_back_off_grows_to_an_hour_and_ends_with_success(box: Box, door: Door) -
     assert box.status()["problems"] == []
 
 
+def test_a_point_that_only_receives_is_not_told_that_nothing_can_be_sent(tmp_path: Path, door: Door) -> None:
+    made = Box(tmp_path / "point", "http://127.0.0.1:9")
+    made.settings = Settings(BOX_SETTINGS, {"report_seconds": 10, "sources": ("drop",)})
+    made.start()
+    play(made.recorder, made.clock, "v1")
+    for _ in range(4):
+        made.cycle(600)
+    assert made.status()["outbox"]["unacknowledged"] > 0  # type: ignore[index]
+    assert made.status()["problems"] == []
+
+
 def test_a_second_address_is_used_when_the_first_is_silent(tmp_path: Path, door: Door) -> None:
     made = Box(tmp_path / "second", "http://127.0.0.1:9", door.url)
     made.cycle()

@@ -34,7 +34,7 @@ def test_letters_on_the_board_find_at_once(web: Any, open_tab: Callable[..., Any
     page.evaluate("window.same = true")
     for key in "jys":
         page.click(f'#pad [data-k="{key}"]')
-    tab.until("!!document.querySelector('.best')")
+    tab.until("location.search === '?q=jys' && !!document.querySelector('.best')")
     assert [e.text_content() for e in page.query_selector_all(".best ruby")] == ["静jìng", "夜yè", "思sī"]
     assert page.evaluate("window.same") and page.url.endswith("/search?q=jys")
     sizes = page.evaluate(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from content_sync.adapters.files import on_disk
+from content_sync.adapters.local import FileLocal
 from content_sync.adapters.objects import FileShelf, FileStore
 from content_sync.errors import LessonBoxError
 from content_sync.testing.fakes import FakeSwarm
@@ -29,6 +30,13 @@ class DiskBox(MemoryBox):
         super().reopen()
         self.store = FileStore(self.folder / "objects", self.folder / "partial")  # type: ignore[assignment]
         self.shelf = FileShelf(self.folder / "trust")  # type: ignore[assignment]
+        self.local = FileLocal(
+            self.folder / "local",
+            self.folder / "incoming" / "uploads",
+            self.folder / "partial",
+            self.folder / "received",
+            [self.folder / "sticks"],
+        )
         if self.swarm is not None:
             self.swarm = FakeSwarm(self.store, self.county.content)
 

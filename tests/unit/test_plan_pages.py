@@ -71,7 +71,7 @@ def test_a_lesson_that_is_not_here_says_when(tmp_path: Path) -> None:
     assert "预计明天到" in page and "排队中，前面还有 3 课" in page
     english = small.get(f"/lesson/{identity}?lang=en").get_data(as_text=True)
     assert "Expected tomorrow" in english and "3 lessons ahead" in english
-    listed = {one["id"]: one for one in small.get("/api/v1/lessons").get_json()["lessons"]}
+    listed = {one["id"]: one for one in small.get("/api/v1/lessons?lang=zh").get_json()["lessons"]}
     assert listed[identity]["expected"] == {"from": now + DAY, "to": now + DAY + 60}
     assert listed[identity]["reason"] == {"code": "queued", "ahead": 3, "text": "排队中，前面还有 3 课"}
     assert all("expected" not in one for one in listed.values() if one["state"] == "present")

@@ -37,6 +37,7 @@ from county.publish.publish import Published, publish
 from county.publish.signing import Repository
 from county.publish.store import object_path
 from county.publish.tools import Tools
+from tests import quizzes
 
 NOW = 1_800_000_000
 PLACE = "小学/语文/统编版/三年级上册/第六单元 祖国河山"
@@ -770,3 +771,12 @@ def test_a_zipped_courseware_is_unpacked_and_a_hostile_zip_left_out(county: Coun
     again = county.publish()
     assert (again.release, again.new_bytes) == (done.release, 0)
     assert [p.code for p in again.problems] == ["E-PATH"]
+
+
+def test_a_zipped_quiz_opens_by_its_manifest(county: County) -> None:
+    county.write("试题 单元练习.zip", quizzes.package(2))
+    assert not county.publish().problems
+    (quiz,) = county.lessons()["古诗三首"].resources
+    assert (quiz.kind, quiz.step, quiz.media_type) == ("quiz", "practise", "application/xml")
+    assert quiz.main.path == "试题 单元练习/imsmanifest.xml"
+    assert {"试题 单元练习/items/match.xml", "试题 单元练习.zip"} < {entry.path for entry in quiz.files}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
+from appliance import digits
 from appliance.config import BoxPaths
-from appliance.web import pin as pins
 from appliance.web.app import Board, create_app
 from appliance.web.pin import Pin, clear_pin, set_pin
 from appliance.web.search.index import Index, Indexer
@@ -150,7 +150,7 @@ def test_formats_refuse_nonsense() -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pins, "_N", 16)
+    monkeypatch.setattr(digits, "N", 16)
 
 
 def test_pins_that_are_no_pins(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_wrong_pins_on_the_page(site: Site) -> None:
     assert site.post("/pin", pin=PIN, next="//evil").status_code == 403
     site.clock.go(11)
     answer = site.post("/pin", pin=PIN, next="//evil")
-    assert answer.headers["Location"] == "/received/manage"
+    assert answer.headers["Location"] == "/school"
 
 
 def test_files_are_sent_as_files_that_nobody_vouches_for(site: Site) -> None:

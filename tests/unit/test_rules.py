@@ -81,6 +81,7 @@ PROGRAMS = (
     "content_sync.terminal",
     "appliance.__main__",
     "appliance.cli*",
+    "appliance.helper",
     "appliance.run",
     "appliance.sync_program",
     "appliance.programs*",

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.web.search import build as search_build
-from appliance.web.search.build import Entry, build, pack, unpack
+from appliance.web.search.build import build, pack, unpack
+from appliance.web.search.entries import Entry
 from appliance.web.search.index import Index, Indexer
 from appliance.web.search.words import known_words, normalise, spellings, squeeze
 from content_sync.adapters.sqlite import StateReader
@@ -200,6 +201,8 @@ def test_best_first(tmp_path: Path) -> None:
     narrowed = index.find("数学", kind="quiz")
     assert narrowed.ids == ("c", "b", "a") and narrowed.grades == {"一年级": 1, "二年级": 2}
     assert index.find("数学", grade="二年级", kind="video", offset=1, limit=1).ids == ("b",)
+    assert index.find("数学", subject="语文").ids == ("e",)
+    assert index.find("数学").subjects == {"数学": 4, "语文": 1, "综合": 1}
     assert index.find("数学", room=(("三年级",), ())).ids == ("e", "f", "c", "b", "a", "d")
     assert index.find("数学", room=(("二年级",), ("数学",))).ids == ("e", "c", "b", "f", "d", "a")
     pages = [index.find("数学", offset=n, limit=2).ids for n in (0, 2, 4, 6)]
@@ -236,11 +239,12 @@ def test_follows_state_db(tmp_path: Path) -> None:
 
 def test_what_is_as_it_was_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box, main = sample(tmp_path, 1_780_000_000)
-    reader = StateReader(box.paths.state_db)
+    search_build.refresh(box.paths.state_db, box.paths.search_db)
+    box.write(1_780_000_000, generation=2)
+    monkeypatch.setattr(StateReader, "detail", lambda *_: pytest.fail("read again"))
     search_build.refresh(box.paths.state_db, box.paths.search_db, box.paths.search_db)
-    monkeypatch.setattr(StateReader, "present_lesson", lambda *_: pytest.fail("read again"))
-    again = list(search_build.library(reader, box.paths.search_db))
-    assert "生字笔顺" in next(one for one in again if one.id == main.id).resources
+    assert Index(box.paths.search_db).generation() == 2
+    assert Index(box.paths.search_db).find("生字笔顺").ids == (main.id,)
 
 
 @pytest.mark.parametrize("damage", ["head", "middle", "short", "schema"])

@@ -339,3 +339,38 @@ def test_twins_that_a_box_would_refuse_are_named_here() -> None:
     made = plan([tree(file("\u0386\u0301\u0345.txt"), file("\u1fb4\u0301.txt"))])
     assert [problem.code for problem in made.problems] == ["E-PATH"]
     assert len(made.lessons[0].resources) == 1
+
+
+def nested(*names: str, leaf: Node) -> Node:
+    for name in reversed(names):
+        leaf = folder(name, leaf)
+    return leaf
+
+
+def test_special_shelves_have_free_folders() -> None:
+    topics = folder(
+        "专题教育",
+        nested("防溺水", "游泳前", "要知道", "1 救生圈", leaf=file("视频 用法.mp4")),
+        nested("毒品", "认一认", "试题", leaf=file("assessment.xml")),
+        nested("开学第一课", leaf=file("课件.pptx")),
+        file("说明.txt"),
+        folder("空的"),
+        folder("坏的", odd="can't be read"),
+    )
+    training = nested("教师培训", "白板", "人教版", "全一册", "一", "批注", leaf=file("视频.mp4"))
+    made = plan([folder("src", topics, training, nested("小学", "防溺水", leaf=file("视频.mp4")))])
+    assert [
+        (x.stage, x.subject, x.edition, x.grade + x.volume, x.unit, x.no, x.title) for x in made.lessons
+    ] == [
+        ("专题教育", "防溺水", "不分版本", "不分年级全一册", "游泳前 要知道", 1, "救生圈"),
+        ("专题教育", "毒品", "不分版本", "不分年级全一册", "毒品", None, "认一认"),
+        ("专题教育", "专题教育", "不分版本", "不分年级全一册", "专题教育", None, "开学第一课"),
+        ("教师培训", "白板", "人教版", "不分年级全一册", "一", None, "批注"),
+    ]
+    first = made.lessons[0]
+    assert first.collection == collection_id("专题教育", "防溺水", "不分版本", "不分年级", "全一册")
+    assert first.id == lesson_id(first.collection, "游泳前 要知道", "救生圈")
+    assert [kind for _, kind in whats(made)] == ["说明.txt", "空的", "坏的", "视频.mp4"]
+    assert made.may_hold("专题教育", "防溺水", "不分版本", "不分年级全一册", "x") and not made.may_hold(
+        "小学"
+    )

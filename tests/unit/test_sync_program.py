@@ -68,8 +68,9 @@ class Engine:
 def test_incoming_is_read_only_after_a_change(tmp_path: Path) -> None:
     paths = BoxPaths(tmp_path)
     paths.incoming.mkdir(parents=True)
+    paths.config.write_text("")
     engine = Engine()
-    state = SimpleNamespace(lessons=list)
+    state = SimpleNamespace(lessons=list, status=lambda _: None)
     box: Any = SimpleNamespace(engine=engine, state=state, clock=SimpleNamespace(monotonic=lambda: 0.0))
     requests = sync_program._Requests(paths, box)
 

@@ -34,7 +34,7 @@ class Line:
         self.swarm = FakeSwarm(MemoryStore(), {})
         self.shelf = MemoryShelf()
         self.local, self.now, self.wall = local, 1000.0, float(MONDAY_TEN)
-        self.trusted, self.streams, self.fetching = True, False, True
+        self.trusted, self.streams, self.fetching, self.paused = True, False, True, False
         self.cost: bool | None = None
         self.reading: Reading | None = None
         self.trip: float | None = None
@@ -48,7 +48,7 @@ class Line:
     def begin(self) -> Throttle:
         """A new program, as after a start."""
         probe = self if self.trip is not None else None
-        senses = Senses(self, probe, self.known, lambda now: self.streams)
+        senses = Senses(self, probe, self.known, lambda now: self.streams, lambda: self.paused)
         self.swarm.rate = None
         self.throttle = Throttle(self.swarm, self.shelf, senses, self.local)
         return self.throttle
@@ -292,6 +292,18 @@ def test_who_beats_hears_that_something_begins() -> None:
         line.fetching = fetching
         line.follow()
     assert heard == [True]
+
+
+def test_a_person_stops_it_and_it_goes_on() -> None:
+    line = Line({"budget": {"metered": True, "day_mb": 40}})
+    line.go(1)
+    before = line.swarm.rate
+    line.paused = True
+    line.go(1)
+    assert line.swarm.rate == 0 and line.throttle.status()["reason"] == "paused"
+    line.paused = False
+    line.go(1)
+    assert line.swarm.rate == before != 0
 
 
 def test_every_reason_has_words_in_both_languages() -> None:

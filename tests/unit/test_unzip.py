@@ -43,6 +43,22 @@ def test_names_in_gbk_and_backslashes(tmp_path: Path) -> None:
     assert "图片.png" in texts(unpack(path, tmp_path / "out"))
 
 
+def test_a_quiz_is_told_by_its_manifest(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    qti = b'<manifest><resource type="imsqti_item_xmlv2p2" href="a.xml"/></manifest>'
+    held = {"练习/imsmanifest.xml": qti, "练习/a.xml": b"<a/>", "练习/图/index.html": b"1", "读我.txt": b"2"}
+    found = texts(unpack(make(tmp_path / "a.zip", held), folder))
+    assert set(found) == {"imsmanifest.xml", "a.xml", "图/index.html"}
+    scorm = {"imsmanifest.xml": b"<manifest/>", "a/index.html": b"1", "a/b.js": b"2"}
+    assert set(texts(unpack(make(tmp_path / "b.zip", scorm), folder))) == {"index.html", "b.js"}
+    assert unpack(make(tmp_path / "c.zip", {"imsmanifest.xml": b"<manifest/>"}), folder) is None
+    huge = {"imsmanifest.xml": qti + b" " * (1 << 20)}
+    assert unpack(make(tmp_path / "d.zip", huge), folder) is None
+    many = {f"{n}/imsmanifest.xml": b"x" for n in range(9)} | {"9/imsmanifest.xml": qti}
+    assert unpack(make(tmp_path / "e.zip", many), folder) is None
+
+
 def test_without_an_index_it_is_no_courseware(tmp_path: Path) -> None:
     assert unpack(make(tmp_path / "a.zip", {"a.txt": b"1"}), tmp_path) is None
 

@@ -139,6 +139,7 @@ def test_every_page_in_both_languages(small: Small, language: str) -> None:
     paths += [small.path(f"r{n}") for n in range(1, 9)] + [
         small.path("r4") + "?q=2&a=1&pick=A",
         small.path("r4/print") + "?key",
+        "/blackboard?rule=tian",
     ]
     small.get(f"/?lang={language}")
     for path in paths:
@@ -347,7 +348,8 @@ def test_status_page_says_problems_in_words(small: Small) -> None:
     assert "存放快满了" in page and "E-DISK-FULL" in page
     small.problems[0]["message"] = "存放快满了（9 bytes are short）"
     page = small.get("/status").text
-    assert "<h3>存放快满了</h3>" in page and "9 bytes are short&emsp;E-DISK-FULL" in page
+    assert "<h3>存放快满了</h3>" in page and "E-DISK-FULL" in page
+    assert "9 bytes are short" in small.get("/school/problems").text
     page = small.get("/status?lang=en").text
     assert "<h3>Free some space" in page and "存放快满了" not in page
     small.get("/status?lang=zh")  # the board remembers
@@ -514,6 +516,28 @@ def test_quiz_question_by_question(small: Small) -> None:
     assert "他坐船前行" in paper and "答案（教师用）" not in paper
     assert "答案（教师用）" in small.get(small.path("r4/print") + "?key").text
     assert small.get(small.path("r1/print")).status_code == 404
+
+
+def test_a_question_that_cannot_be_read_leaves_the_others(own: Small) -> None:
+    files = {entry.path: entry.file.root for entry in own.main.resources[3].files}
+    root = next(root for path, root in files.items() if path.endswith("i2.xml"))
+    path = own.box.paths.objects / root[:2] / root
+    whole = path.read_bytes()
+    path.write_bytes(b"<!DOCTYPE a>")
+    assert "第2题，共3题" in (page := own.get(own.path("r4") + "?q=2").text) and "读不出来" in page
+    assert "他坐船前行" in own.get(own.path("r4") + "?q=1").text
+    assert "读不出来" in own.get(own.path("r4/print")).text
+    path.write_bytes(whole)
+    assert "江水的动" in own.get(own.path("r4") + "?q=2").text, "it came back"
+    assert own.get(own.path("r4") + "?q=2&pick=<script>&a=2").status_code == 200
+
+
+def test_the_tools_are_fetched_when_wanted(small: Small) -> None:
+    page = small.get(small.path("r2")).text
+    assert 'data-kit-page="/kit"' in page and "kit-ink" not in page
+    kit = small.get("/kit").text
+    assert "kit-ink" in kit and "红笔" in kit and len(kit) < 10_000
+    assert 'class="screen chalk chalk-plain"' in small.get("/blackboard?rule=%22%3Cb").text
 
 
 def test_a_broken_quiz_can_still_be_downloaded(own: Small) -> None:

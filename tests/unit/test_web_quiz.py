@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.web.quiz import Item, read_quiz
+from appliance.web import picking
+from appliance.web.quiz import MAX_QUIZ, Item, Quiz, read_quiz
 from content_sync.errors import FormatError, NotFoundError
+from tests import quizzes
 from tests.box import quiz_files
 
 HEAD = '<qti-assessment-item xmlns="http://www.imsglobal.org/xsd/imsqtiasi_v3p0" identifier="i">'
@@ -70,7 +72,7 @@ def test_order_match_and_open() -> None:
         right("a q", "b p"),
     )
     assert item.kind == "match" and item.answer == "1-B  2-A"
-    assert [(text.plain, letters) for text, letters in item.pairs] == [("李白", "B"), ("杜甫", "A")]
+    assert [(pair.text.plain, pair.letters) for pair in item.pairs] == [("李白", "B"), ("杜甫", "A")]
     assert one("<p>说说你的想法。</p>").kind == "open"
 
 
@@ -104,15 +106,177 @@ def test_hostile_or_broken(text: str) -> None:
 
 
 def test_an_item_outside_the_resource_is_not_read() -> None:
-    test = '<qti-assessment-test><qti-assessment-item-ref href="../../../etc/passwd"/></qti-assessment-test>'
+    test = (
+        '<qti-assessment-test><qti-assessment-item-ref href="../../../etc/passwd"/>'
+        '<qti-assessment-item-ref href="i.xml"/></qti-assessment-test>'
+    )
     asked: list[str] = []
 
     def read(path: str) -> bytes:
         asked.append(path)
         if path == "q/a.xml":
             return test.encode()
+        if path == "q/i.xml":
+            return quizzes.KINDS["choice"].encode()
         raise NotFoundError(path)
 
-    with pytest.raises(NotFoundError):
-        read_quiz("q/a.xml", read)
-    assert asked == ["q/a.xml", "../../etc/passwd"]
+    assert [item.kind for item in read_quiz("q/a.xml", read).items] == ["broken", "choice"]
+    assert asked == ["q/a.xml", "../../etc/passwd", "q/i.xml"]
+
+
+def whole(files: dict[str, bytes], main: str = "assessment.xml") -> Quiz:
+    return read_quiz(main, files.__getitem__)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_every_kind_reads_alike_in_both_versions(version: int) -> None:
+    items = whole(quizzes.files(version)).items
+    assert [(item.kind, item.answer) for item in items] == [
+        ("choice", "B"),
+        ("multiple", "BC"),
+        ("judge", "错"),
+        ("fill", "楚江，回"),
+        ("order", "B → A → D → C"),
+        ("match", "1-B  2-C  3-A"),
+        ("choice", "A"),
+        ("open", "一只小船"),
+    ]
+    assert items[0].why.plain.startswith("“出”字写出了山的动")
+    assert items[2].stem.pieces[1] == ("mark", "杜甫")
+    assert items[3].gaps == {"A": "楚江", "B": "回"}
+    formula = items[6].stem.pieces
+    assert formula[:3] == [("frac", "1\n2"), ("text", " + "), ("frac", "1\n4")]
+    assert ("picture", "pie.png") in formula and ("blank", "") in formula
+    assert items[6].stem.plain.startswith("1/2 + 1/4＝（　　）")
+    assert ("sup", "3") in items[6].options[1].text.pieces
+    assert ("ruby", "孤\ngū") in items[7].stem.pieces
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_a_content_package_is_read_by_its_manifest(with_test: bool) -> None:
+    files = quizzes.files(2) | {"imsmanifest.xml": quizzes.manifest(2, with_test)}
+    if not with_test:
+        del files["assessment.xml"]
+    quiz = whole(files, "imsmanifest.xml")
+    assert len(quiz.items) == len(quizzes.KINDS) and quiz.items[5].kind == "match"
+    with pytest.raises(FormatError):
+        whole({"imsmanifest.xml": b"<manifest/>"}, "imsmanifest.xml")
+
+
+def test_inline_choices_are_gaps_and_the_unknown_is_an_open_question() -> None:
+    item = one(
+        '<p>天门中断<qti-inline-choice-interaction response-identifier="R">'
+        '<qti-inline-choice identifier="x">楚江</qti-inline-choice>'
+        '<qti-inline-choice identifier="y">长江</qti-inline-choice>'
+        "</qti-inline-choice-interaction>开</p>",
+        right("x"),
+    )
+    assert (item.kind, item.answer, item.stem.plain) == ("fill", "楚江", "天门中断（　　）〔楚江／长江〕开")
+    item = one(
+        '<qti-associate-interaction response-identifier="R"><qti-prompt>配对</qti-prompt>'
+        '<qti-simple-associable-choice identifier="a">春</qti-simple-associable-choice>'
+        '<qti-simple-associable-choice identifier="b">花</qti-simple-associable-choice>'
+        "</qti-associate-interaction>",
+        right("a b"),
+    )
+    assert (item.kind, item.answer, item.stem.plain) == ("open", "春 - 花", "配对 春 花")
+    both = quizzes.choices("choice", "一", "甲", "乙") + quizzes.choices("choice", "二", "丙", "丁")
+    assert one(both).kind == "open" and "丁" in one(both).stem.plain, "nothing asked is left out"
+
+
+def test_a_mapping_stands_for_a_missing_solution() -> None:
+    declared = (
+        '<qti-response-declaration identifier="R"><qti-mapping>'
+        '<qti-map-entry map-key="河" mapped-value="0.5"/>'
+        '<qti-map-entry map-key="江" mapped-value="2"/><qti-map-entry map-key="海" mapped-value="-1e999"/>'
+        "</qti-mapping></qti-response-declaration>"
+    )
+    item = one('<p>长<qti-text-entry-interaction response-identifier="R"/></p>', declared)
+    assert item.answer == "江"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<p>" + "长" * 20_001 + "</p>",
+        "<p>" + "<br/>字" * 1_001 + "</p>",
+        "<p><math>" + "<mrow>" * 60 + "<mn>1</mn>" + "</mrow>" * 60 + "</math></p>",
+        "<p><sup>" + "<u>" * 60 + "1" + "</u>" * 60 + "</sup></p>",
+        quizzes.choices("choice", "多", *("字" for _ in range(41))),
+    ],
+)
+def test_absurd_questions_are_refused(body: str) -> None:
+    with pytest.raises(FormatError):
+        one(body)
+
+
+def test_a_huge_quiz_is_refused() -> None:
+    big = quizzes.KINDS["choice"].encode() + b" " * 900_000
+    refs = "".join(f'<qti-assessment-item-ref href="{n}.xml"/>' for n in range(200))
+    asked: list[str] = []
+
+    def read(path: str) -> bytes:
+        asked.append(path)
+        return f"<qti-assessment-test>{refs}</qti-assessment-test>".encode() if path == "a.xml" else big
+
+    quiz = read_quiz("a.xml", read)
+    assert [item.kind for item in quiz.items].count("choice") == MAX_QUIZ // len(big)
+    with pytest.raises(FormatError):
+        read_quiz(
+            "a.xml", lambda path: b"<qti-assessment-test>" + b'<qti-assessment-item-ref href="b"/>' * 201
+        )
+
+
+def kind(name: str) -> Item:
+    return whole(quizzes.files(3, (name,))).items[0]
+
+
+def tap(item: Item, pick: str, name: str) -> str:
+    return next(t for t in picking.taps(item, pick, False) if t.name == name).pick
+
+
+def test_taps_choose_and_take_back() -> None:
+    several = kind("multiple")
+    assert tap(several, "", "C") == "C" and tap(several, "C", "B") == "BC" and tap(several, "BC", "C") == "B"
+    assert [t.look for t in picking.taps(several, "AB", True)] == ["wrong", "yes", "yes", "no"]
+    order = kind("order")
+    assert tap(order, "", "B") == "B" and tap(order, "B", "A") == "BA" and tap(order, "BAD", "A") == "BD"
+    assert [(t.name, t.badge) for t in picking.taps(order, "", True)] == [
+        ("B", "1"),
+        ("A", "2"),
+        ("D", "3"),
+        ("C", "4"),
+    ]
+    choice = picking.taps(kind("choice"), "", False)[0]
+    assert (choice.pick, choice.shows) == ("A", True)
+
+
+def test_a_match_is_joined_from_either_side() -> None:
+    item = kind("match")
+
+    def taps(pick: str) -> dict[str, str]:
+        left, right_side = picking.sides(item, pick, False)
+        return {t.name: t.pick for t in (*left, *right_side)}
+
+    assert taps("")["1"] == "1" and taps("1")["B"] == "1B" and taps("1")["1"] == ""
+    assert taps("1B")["C"] == "1B.C" and taps("1B.C")["2"] == "1B.2C"
+    assert taps("1B.2C.1")["B"] == "2C", "the same again takes it away"
+    assert taps("1B.1")["A"] == "1A", "one thing at the left has one partner"
+    assert picking.lines(item, "1B", False) == [(0.1667, 0.5, True)]
+    assert (0.1667, 0.1667, False) in picking.lines(item, "1A", True)
+    assert sum(good for _, _, good in picking.lines(item, "1A", True)) == 3
+
+
+@pytest.mark.parametrize("name", list(quizzes.KINDS))
+@pytest.mark.parametrize("text", ["", "Z", "9A", "1", "A.B.C", "<script>", "..", "1A" * 200, "0.99.x", "１"])
+def test_any_address_makes_a_question(name: str, text: str) -> None:
+    item = kind(name)
+    pick = picking.clean(item, text)
+    assert picking.clean(item, pick) == pick
+    for shown in (False, True):
+        picking.taps(item, pick, shown)
+        picking.gaps(item, text)
+        if item.kind == "match":
+            left, right_side = picking.sides(item, pick, shown)
+            assert len(left) == len(right_side) == 3
+            picking.lines(item, pick, shown)

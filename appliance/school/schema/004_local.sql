@@ -1,1 +1,2 @@
--- local
+-- Local lessons (本校资料) are no rows of this book: they stand in local/<id>/lesson.json and, made from it, in state.db
+-- (tables local, lesson; StateReader.local_lessons(), LocalRow.offered: the school offers it to the county).

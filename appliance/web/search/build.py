@@ -3,70 +3,38 @@ MB) and the work are never in the program that serves pages.
 
 search.db may be deleted at any time. It is written beside its place and moved in whole, so that readers
 see the old one or the new one. Lessons are numbered in teaching order, in parts of PART; a token's row holds
-the numbers of one part (`pack`), so that building needs no more memory for a larger library.
+the numbers of one part (`pack`), so that building needs no more memory for a larger library. Each collection
+has a few numbers to spare, so that an index can be brought up to date instead of made anew (update.py).
 """
 
 from __future__ import annotations
 
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import re
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
+from appliance.web.search.entries import Entry, Listed, library, listed, word_list
 from appliance.web.search.words import runs, sound_tokens, squeeze, variants, whole_sounds
 from content_sync.adapters.files import storage_errors, sync_folder
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, StorageError
-from content_sync.formats.lesson import KINDS
-from content_sync.ports import CollectionRow, LessonRow
 
-SCHEMA = 2
+SCHEMA = 3
 PART = 1 << 14
 _CACHED = 20_000
 #: What several lessons of a part share this often is kept as bits from the start.
 _SHARED = 64
 _SPOKEN = re.compile(r"[0-9\u3400-\u9fff\U00020000-\U0003ffff]+")
 _PLAIN = re.compile(r"[a-z]{1,6}")
-_GRADE = re.compile(r"([\u4e00-\u9fff])\u5e74\u7ea7")
-
-
-def _listed(name: str) -> dict[str, tuple[str, ...]]:
-    """The lines of words.txt under a heading: a word, and what goes with it."""
-    found: dict[str, tuple[str, ...]] = {}
-    here = ""
-    for line in (Path(__file__).parent / "words.txt").read_text("utf-8").splitlines():
-        if line.startswith("# "):
-            here = line[2:].partition(":")[0]
-        elif here == name:
-            for item in line.split():
-                word, _, others = item.partition("=")
-                found[word] = tuple(others.split(","))
-    return found
-
-
-_ALSO, _TAUGHT, _NUMBERS = _listed("also"), _listed("taught"), _listed("numbers")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A lesson as it goes into the index; words as the library writes them. `fields`: all but the title."""
-
-    id: str
-    title: str
-    fields: tuple[str, ...] = ()
-    grade: str = ""
-    subject: str = ""
-    kinds: tuple[str, ...] = ()
-    present: str | None = None
-    resources: tuple[str, ...] = ()
-    #: Words that every library has; they cut a query that was typed without spaces.
-    vocabulary: tuple[str, ...] = ()
+_TAUGHT = word_list("taught")
 
 
 def pack(numbers: Iterable[int]) -> bytes:
@@ -126,6 +94,15 @@ def tokens(text: str) -> frozenset[str]:
     return frozenset(held)
 
 
+def title_tokens(title: str) -> Iterator[Iterable[str]]:
+    """What a squeezed title is found by."""
+    yield ["^" + token for token in tokens(title)]
+    yield ["=" + way for way in variants(title)]
+    readings = _readings(title)
+    if len(readings) == 1 and len(readings[0]) == len(title):
+        yield whole_sounds(readings[0])
+
+
 @functools.lru_cache(_CACHED)
 def _sound(text: str) -> str:
     """Readings of a text for the eye of a regular expression: ` chang|zhang da` a run."""
@@ -143,6 +120,23 @@ def toned(title: str) -> str:
     return " ".join(ways) if len(ways) == len(title) else ""
 
 
+class Texts:
+    """What is found of an entry, squeezed: its title, its own other texts, and words that libraries share."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.title = _squeezed(entry.title)
+        others = dict.fromkeys(filter(None, map(_squeezed, (*entry.fields, *entry.resources))))
+        known = frozenset(map(_squeezed, entry.vocabulary))
+        self.own = tuple(text for text in others if text not in known)
+        self.shared = tuple(text for text in others if text in known)
+        self.row = (
+            "\n".join(variants(self.title)),
+            "\n".join(way for one in (self.title, *self.own) if one not in known for way in variants(one)),
+            "\n".join(filter(None, map(_sound, (t for t in (self.title, *self.own) if t not in known)))),
+            toned(entry.title),
+        )
+
+
 class _Part:
     """The tokens of at most PART lessons."""
 
@@ -150,20 +144,17 @@ class _Part:
         self._titles: dict[str, list[int]] = {}
         self._others: dict[str, list[int]] = {}
 
-    def lesson(self, number: int, title: str, others: Iterable[str]) -> None:
-        """Add a lesson's title and its other texts, squeezed."""
-        self._titles.setdefault(title, []).append(number)
-        for text in others:
+    def lesson(self, number: int, texts: Texts) -> None:
+        """Add a lesson's title and its other texts."""
+        self._titles.setdefault(texts.title, []).append(number)
+        for text in (*texts.own, *texts.shared):
             self._others.setdefault(text, []).append(number)
 
     def _held(self) -> Iterator[tuple[Iterable[str], list[int]]]:
         """Tokens, and the lessons that have all of them."""
         for title, numbers in self._titles.items():
-            yield ["^" + token for token in tokens(title)], numbers
-            yield ["=" + way for way in variants(title)], numbers
-            readings = _readings(title)
-            if len(readings) == 1 and len(readings[0]) == len(title):
-                yield whole_sounds(readings[0]), numbers
+            for held in title_tokens(title):
+                yield held, numbers
         for text, numbers in self._others.items():
             yield tokens(text), numbers
 
@@ -191,21 +182,93 @@ class _Part:
 
 
 _TABLES = f"""
-PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;
-CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, present TEXT, title TEXT, text TEXT, sound TEXT,
-  toned TEXT, resources TEXT);
+CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, mark BLOB, present TEXT, title TEXT, text TEXT,
+  sound TEXT, toned TEXT, own TEXT, shared INTEGER);
+CREATE TABLE shared (number INTEGER PRIMARY KEY, words TEXT UNIQUE);
+CREATE TABLE collection (id TEXT PRIMARY KEY, first INTEGER, lessons INTEGER, room INTEGER) WITHOUT ROWID;
 CREATE TABLE token (token TEXT, part INTEGER, numbers BLOB, PRIMARY KEY (token, part)) WITHOUT ROWID;
 CREATE TABLE mask (name TEXT PRIMARY KEY, bits BLOB) WITHOUT ROWID;
-CREATE TABLE meta (generation INTEGER, lessons INTEGER, syllables TEXT, vocabulary TEXT);
+CREATE TABLE meta (generation INTEGER, lessons INTEGER, numbers INTEGER, syllables TEXT, vocabulary TEXT,
+  maker TEXT);
 PRAGMA user_version = {SCHEMA};
-BEGIN;
 """
+#: Nothing in a file that is not in its place yet needs to survive a crash.
+FAST = (
+    "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
+)
+
+
+def spare(lessons: int) -> int:
+    """How many more lessons a collection has numbers for."""
+    return 2 + lessons // 8
+
+
+class Masks:
+    """Sets of lessons by name, gathered lesson by lesson."""
+
+    def __init__(self) -> None:
+        self._bits: dict[str, bytearray] = {}
+
+    def add(self, number: int, names: Iterable[str]) -> None:
+        """A lesson belongs to these."""
+        for name in names:
+            bits = self._bits.setdefault(name, bytearray())
+            if len(bits) <= number >> 3:
+                bits.extend(bytes((number >> 3) + 1 - len(bits)))
+            bits[number >> 3] |= 1 << (number & 7)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write them in place of those that stand there."""
+        connection.execute("DELETE FROM mask")
+        connection.executemany(
+            "INSERT INTO mask VALUES (?, ?)", ((name, bytes(bits)) for name, bits in self._bits.items())
+        )
+
+
+def put_lesson(connection: sqlite3.Connection, number: int, one: Listed, entry: Entry, texts: Texts) -> None:
+    """Write the row of a lesson."""
+    words = json.dumps(texts.shared, ensure_ascii=False)
+    connection.execute("INSERT OR IGNORE INTO shared (words) VALUES (?)", (words,))
+    connection.execute(
+        "INSERT OR REPLACE INTO lesson VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " (SELECT number FROM shared WHERE words = ?))",
+        (
+            number,
+            one.id,
+            one.mark,
+            entry.present,
+            *texts.row,
+            json.dumps(texts.own, ensure_ascii=False),
+            words,
+        ),
+    )
+
+
+def finish(
+    connection: sqlite3.Connection, generation: int, lessons: int, numbers: int, words: set[str]
+) -> None:
+    """Write what is known of all lessons together."""
+    said = connection.execute(
+        "SELECT DISTINCT ltrim(token, '^!') FROM token WHERE token >= '!' AND token < '!~'"
+        " OR token >= '^!' AND token < '^!~'"
+    )
+    syllables = sorted(row[0] for row in said if row[0].isalpha())
+    connection.execute("DELETE FROM meta")
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?)",
+        (generation, lessons, numbers, " ".join(syllables), " ".join(sorted(words)), maker()),
+    )
 
 
 def build(path: Path, entries: Iterable[Entry], generation: int) -> None:
     """Write search.db anew from entries in teaching order and put it in place in one step. Raises BusyError
     when another program is at it, StorageError, DiskFullError.
     """
+    replace(path, lambda fresh: write(fresh, map(listed, entries), generation))
+
+
+def replace(path: Path, make: Callable[[Path], None]) -> None:
+    """Let `make` write the file beside search.db, and put it in place. Raises as `build`."""
     fresh = path.with_name(path.name + ".new")
     with storage_errors(path.name):
         held = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -216,14 +279,7 @@ def build(path: Path, entries: Iterable[Entry], generation: int) -> None:
                 raise BusyError(f"{path.name} is being written already") from None
             if not fresh.exists() or os.fstat(held).st_ino != fresh.stat().st_ino:
                 raise BusyError(f"{path.name} was written just now")
-            os.ftruncate(held, 0)
-            connection = sqlite3.connect(fresh, isolation_level=None)
-            try:
-                connection.executescript(_TABLES)
-                _write(connection, entries, generation)
-                connection.execute("COMMIT")
-            finally:
-                connection.close()
+            make(fresh)
             os.fsync(held)
             os.replace(fresh, path)
             sync_folder(path.parent)
@@ -233,122 +289,86 @@ def build(path: Path, entries: Iterable[Entry], generation: int) -> None:
             os.close(held)
 
 
-def _write(connection: sqlite3.Connection, entries: Iterable[Entry], generation: int) -> None:
-    masks: dict[str, bytearray] = {}
-    vocabulary: set[str] = set()
-    part, number = _Part(), -1
-
-    def flush(of: int) -> None:
-        connection.executemany(
-            "INSERT INTO token VALUES (?, ?, ?)", ((token, of, packed) for token, packed in part.rows())
-        )
-
-    for number, entry in enumerate(entries):
-        if number and number % PART == 0:
-            flush(number // PART - 1)
-            part = _Part()
-        title = _squeezed(entry.title)
-        others = dict.fromkeys(filter(None, map(_squeezed, (*entry.fields, *entry.resources))))
-        part.lesson(number % PART, title, others)
-        known = frozenset(map(_squeezed, entry.vocabulary))
-        vocabulary |= known
-        own = [text for text in (title, *others) if text not in known]
-        text = "\n".join(way for one in own for way in variants(one))
-        sound = "\n".join(filter(None, map(_sound, own)))
-        connection.execute(
-            "INSERT INTO lesson VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, entry.id, entry.present, "\n".join(variants(title)), text, sound, toned(entry.title),
-             json.dumps(entry.resources, ensure_ascii=False)),
-        )  # fmt: skip
-        names = [f"grade {entry.grade}", f"subject {entry.subject}", *(f"kind {k}" for k in entry.kinds)]
-        for name in names + (["here"] if entry.present else []):
-            bits = masks.setdefault(name, bytearray())
-            bits.extend(bytes(number // 8 + 1 - len(bits)))
-            bits[number >> 3] |= 1 << (number & 7)
-    if number >= 0:
-        flush(number // PART)
-    connection.executemany(
-        "INSERT INTO mask VALUES (?, ?)", ((name, bytes(bits)) for name, bits in masks.items())
-    )
-    said = connection.execute(
-        "SELECT DISTINCT ltrim(token, '^!') FROM token WHERE token >= '!' AND token < '!~'"
-        " OR token >= '^!' AND token < '^!~'"
-    )
-    syllables = sorted(row[0] for row in said if row[0].isalpha())
-    words = sorted(vocabulary - {""})
-    connection.execute(
-        "INSERT INTO meta VALUES (?, ?, ?, ?)",
-        (generation, number + 1, " ".join(syllables), " ".join(words)),
-    )
-
-
-def _place(collection: CollectionRow) -> tuple[str, ...]:
-    """A collection's own words, and how else they are said: 三年级上册, 三上, 3年级上册."""
-    grade, volume = collection.grade, collection.volume
-    words = [collection.stage, collection.subject, collection.edition, grade, volume, grade + volume]
-    words += [other for word in (collection.subject, collection.edition) for other in _ALSO.get(word, ())]
-    numbered = _GRADE.fullmatch(grade)
-    if numbered and numbered[1] in _NUMBERS:
-        digit = _NUMBERS[numbered[1]][0] + grade[1:]
-        words += [digit, digit + volume, *([grade[0] + volume[0]] if volume else [])]
-    return tuple(dict.fromkeys(filter(None, words)))
-
-
-def entry(collection: CollectionRow, row: LessonRow, resources: tuple[str, ...]) -> Entry:
-    """A lesson's entry. `resources`: their titles, none when it is not here."""
-    place = _place(collection)
-    kinds = tuple(
-        word
-        for kind in row.kinds
-        if kind in KINDS
-        for word in (KINDS[kind][0], *KINDS[kind][2], *_ALSO.get(kind, ()))
-    )
-    return Entry(
-        row.id, row.title, (row.unit, *place, *kinds), collection.grade, collection.subject, row.kinds,
-        row.present, resources, place + kinds,
-    )  # fmt: skip
-
-
-def library(reader: StateReader, old: Path) -> Iterator[Entry]:
-    """Every lesson in state.db in teaching order, a collection at a time. What the `old` index knows of a
-    lesson that is as it was is taken from there instead of its package.
-    """
-    known: sqlite3.Connection | None = None
+def write(fresh: Path, lessons: Iterable[Listed], generation: int) -> None:
+    """Write all of an index into a file. Raises sqlite3.Error, OSError."""
+    os.truncate(fresh, 0)
+    connection = sqlite3.connect(fresh, isolation_level=None)
     try:
-        known = sqlite3.connect(f"{old.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-        if known.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
-            raise sqlite3.DatabaseError
-        known.execute(
-            "CREATE TEMP TABLE was AS SELECT id, present, resources FROM lesson WHERE present != ''"
+        connection.executescript(FAST + _TABLES + "BEGIN;")
+        _write(connection, lessons, generation)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _write(connection: sqlite3.Connection, lessons: Iterable[Listed], generation: int) -> None:
+    masks, vocabulary = Masks(), set[str]()
+    part, at, count, number = _Part(), 0, 0, 0
+    group, first, held = "", 0, 0
+
+    def flush() -> None:
+        connection.executemany(
+            "INSERT INTO token VALUES (?, ?, ?)", ((token, at, packed) for token, packed in part.rows())
         )
-        known.execute("CREATE INDEX temp.was_id ON was (id, present)")
-    except sqlite3.Error:
-        known = None
-    for collection in reader.collections():
-        for row in reader.lessons(collection.id):
-            titles: tuple[str, ...] = ()
-            if row.present:
-                found = None
-                if known is not None:
-                    try:
-                        found = known.execute(
-                            "SELECT resources FROM was WHERE id = ? AND present = ?", (row.id, row.present)
-                        ).fetchone()
-                    except sqlite3.Error:
-                        known = None
-                lesson = None if found else reader.present_lesson(row.id)
-                if found:
-                    titles = tuple(json.loads(found[0]))
-                elif lesson:
-                    titles = tuple(dict.fromkeys(resource.title for resource in lesson.resources))
-            yield entry(collection, row, titles)
+
+    def close() -> None:
+        if held:
+            connection.execute(
+                "INSERT OR IGNORE INTO collection VALUES (?, ?, ?, ?)", (group, first, held, number - first)
+            )
+
+    for one in lessons:
+        if held and one.collection != group:
+            number += spare(held)
+            close()
+            first, held = number, 0
+        group = one.collection
+        if number // PART != at:
+            flush()
+            part, at = _Part(), number // PART
+        entry = one.make()
+        texts = Texts(entry)
+        vocabulary.update(texts.shared)
+        part.lesson(number % PART, texts)
+        put_lesson(connection, number, one, entry, texts)
+        masks.add(number, one.masks)
+        number, held, count = number + 1, held + 1, count + 1
+    number += spare(held)
+    close()
+    flush()
+    masks.write(connection)
+    finish(connection, generation, count, number, vocabulary)
 
 
-def refresh(state: Path, path: Path, old: Path) -> None:
-    """Write the index of state.db at `path`; `old`: the one of before. Raises LessonBoxError."""
+@functools.cache
+def maker() -> str:
+    """A name for the way that an index is made: one made another way can't be brought up to date."""
+    sha = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*")):
+        if path.suffix in (".py", ".txt"):
+            sha.update(path.read_bytes())
+    for name in ("pypinyin", "opencc"):
+        sha.update(metadata.version(name).encode())
+    return sha.hexdigest()[:16]
+
+
+def refresh(state: Path, path: Path, old: Path | None = None) -> None:
+    """Write the index of state.db at `path`: from the one of before (`old`) where that can be brought up to
+    date, else anew. Raises LessonBoxError."""
+    from appliance.web.search.update import Anew, update
+
     reader = StateReader(state)
     try:
         generation = reader.generation()  # first: what changes meanwhile is another build's
-        build(path, library(reader, old), generation)
+
+        def make(fresh: Path) -> None:
+            try:
+                if old is None:
+                    raise Anew
+                update(old, fresh, library(reader), generation)
+            except Anew:
+                write(fresh, library(reader), generation)
+
+        replace(path, make)
     finally:
         reader.close()

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from appliance.web.search import build
 from appliance.web.search.build import PART, SCHEMA, unpack
@@ -45,11 +46,19 @@ _POLL = 2.0
 _PATIENCE = 1800.0
 
 
+class Near(NamedTuple):
+    """What comes first of equals: grades and subjects of the room that asks, and (subject, edition) pairs."""
+
+    grades: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    editions: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True)
 class Found:
     """Lessons found: ids in order (`limit` of them from `offset`), how many in all, and how many lie under
-    each grade and kind. `sound`: by pinyin alone. `alone`: when nothing was found, each word of several and
-    how many lessons it finds by itself. `toned`: syllables of short titles among `ids`.
+    each grade, kind and subject. `sound`: by pinyin alone. `alone`: when nothing was found, each word of
+    several and how many lessons it finds by itself. `toned`: syllables of short titles among `ids`.
     """
 
     ids: tuple[str, ...]
@@ -59,6 +68,7 @@ class Found:
     sound: bool = False
     alone: tuple[tuple[str, int], ...] = ()
     toned: dict[str, str] = field(default_factory=dict)
+    subjects: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,8 @@ class _Library:
         try:
             if self._connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
                 raise sqlite3.DatabaseError("another schema")
-            self.generation, self.lessons, said, known = self._connection.execute(
-                "SELECT generation, lessons, syllables, vocabulary FROM meta"
+            self.generation, self.numbers, said, known = self._connection.execute(
+                "SELECT generation, numbers, syllables, vocabulary FROM meta"
             ).fetchone()
             self._syllables, self._vocabulary = frozenset(said.split()), tuple(known.split())
             self.masks = {
@@ -129,11 +139,23 @@ class _Library:
         """Whether its pages are as SQLite wrote them; reads all of it."""
         return bool(self._connection.execute("PRAGMA quick_check").fetchone()[0] == "ok")
 
-    def lesson(self, number: int) -> tuple[str, str]:
-        """A lesson's id, and its title's syllables."""
-        found = self._connection.execute("SELECT id, toned FROM lesson WHERE number = ?", (number,))
-        identity, toned = found.fetchone()
-        return identity, toned
+    def named(self, numbers: Sequence[int]) -> list[tuple[str, str]]:
+        """Ids of lessons in their order, and the syllables of their titles."""
+        rows = self._connection.execute(
+            "SELECT number, id, toned FROM lesson WHERE number IN (SELECT value FROM json_each(?))",
+            (json.dumps(numbers),),
+        )
+        found = {number: (identity, toned) for number, identity, toned in rows}
+        return [found[number] for number in numbers]
+
+    def spoken(self, collection: str, lesson: str) -> str:
+        """The syllables of a lesson's title, where it is a short one."""
+        row = self._connection.execute(
+            "SELECT l.toned FROM collection c JOIN lesson l ON l.number BETWEEN c.first"
+            " AND c.first + c.room - 1 WHERE c.id = ? AND l.id = ?",
+            (collection, lesson),
+        ).fetchone()
+        return str(row[0] or "") if row else ""
 
     def _token(self, token: str, more: bool = False) -> int:
         """Lessons with a token; `more`: with any token that begins so."""
@@ -181,7 +203,7 @@ class _Library:
             everywhere.append(number)
             if in_title:
                 title.append(number)
-        return _Sets(_bits(title, self.lessons), _bits(everywhere, self.lessons))
+        return _Sets(_bits(title, self.numbers), _bits(everywhere, self.numbers))
 
     def initials(self, typed: str) -> _Sets:
         """Lessons with a run of characters that sound so, by the first letter of each."""
@@ -224,7 +246,7 @@ class _Library:
                 )
                 if sounds.search(sound)
             ),
-            self.lessons,
+            self.numbers,
         )
         return _Sets(here.title & heard, here.all & heard)
 
@@ -295,6 +317,13 @@ class Index:
             found = os.stat(self.path)
         return found.st_dev, found.st_ino, found.st_mtime_ns
 
+    def version(self) -> tuple[int, int, int] | None:
+        """Another one whenever there is another index; None without any."""
+        try:
+            return self._identity()
+        except LessonBoxError:
+            return None
+
     def _library(self) -> _Library:
         identity = self._identity()
         if getattr(self._local, "identity", None) != identity:
@@ -328,6 +357,14 @@ class Index:
             whole = False
         self.damaged = None if whole else identity
 
+    def spoken(self, collection: str, lesson: str) -> str:
+        """The syllables of a lesson's title, one a character, for short ones; `` where it is not known."""
+        try:
+            return self._library().spoken(collection, lesson)
+        except (sqlite3.Error, LessonBoxError) as error:
+            log.warning("search.db: %s", error)
+            return ""
+
     def find(
         self,
         query: str,
@@ -335,19 +372,21 @@ class Index:
         kind: str = "",
         offset: int = 0,
         limit: int = 20,
-        room: tuple[Sequence[str], Sequence[str]] = ((), ()),
+        room: Near | tuple[Sequence[str], Sequence[str]] = Near(),
+        subject: str = "",
     ) -> Found:
         """Lessons that every word of `query` finds: whole titles first, then those with all words in the
         title, then those with some, then the rest; among equals those of the `room` (its grades, its
-        subjects) first, then what is here, then teaching order. An empty query finds nothing.
+        subjects, its editions) first, then what is here, then teaching order. An empty query finds nothing.
 
         Raises StorageError when there is no index, or it is damaged.
         """
         words = normalise(query[:MAX_QUERY]).split()[:_MAX_WORDS]
         if not words:
             return Found((), 0, {}, {})
+        near = room if isinstance(room, Near) else Near(tuple(room[0]), tuple(room[1]))
         try:
-            return self._find(self._library(), words, (grade, kind), (offset, limit), room)
+            return self._find(self._library(), words, (grade, kind, subject), (offset, limit), near)
         except (sqlite3.Error, TypeError, ValueError, IndexError) as error:
             try:
                 self.damaged = self._identity()
@@ -359,9 +398,9 @@ class Index:
         self,
         library: _Library,
         words: list[str],
-        only: tuple[str, str],
+        only: tuple[str, str, str],
         part: tuple[int, int],
-        room: tuple[Sequence[str], Sequence[str]],
+        room: Near,
     ) -> Found:
         found, some, alone, sound = library.words(words)
         if not found.all and (pieces := library.cut(words)) != words:
@@ -370,14 +409,16 @@ class Index:
             whole = library.text("".join(words)).whole | library.whole_sound("".join(map(letters, words)))
             found = _Sets(found.title, found.all, whole & found.all)
         masks = library.masks
-        grade, kind = only
-        of_grade = masks.get(f"grade {grade}", 0) if grade else -1
-        of_kind = masks.get(f"kind {kind}", 0) if kind else -1
-        grades = _counts(masks, "grade ", found.all & of_kind)
-        kinds = _counts(masks, "kind ", found.all & of_grade)
-        chosen = found.all & of_grade & of_kind
+        of_grade, of_kind, of_subject = (
+            masks.get(f"{name} {value}", 0) if value else -1
+            for name, value in zip(("grade", "kind", "subject"), only, strict=True)
+        )
+        grades = _counts(masks, "grade ", found.all & of_kind & of_subject)
+        kinds = _counts(masks, "kind ", found.all & of_grade & of_subject)
+        subjects = _counts(masks, "subject ", found.all & of_grade & of_kind)
+        chosen = found.all & of_grade & of_kind & of_subject
         numbers = _ordered(chosen, (found.whole, found.title, some, -1), masks, room, *part)
-        shown = [library.lesson(number) for number in numbers]
+        shown = library.named(numbers)
         return Found(
             tuple(identity for identity, _ in shown),
             chosen.bit_count(),
@@ -386,6 +427,7 @@ class Index:
             sound and bool(found.all),
             tuple(alone) if not found.all and len(alone) > 1 else (),
             {identity: toned for identity, toned in shown if toned},
+            dict(sorted(subjects.items(), key=lambda item: -item[1])),
         )
 
 
@@ -402,34 +444,37 @@ def _ordered(
     chosen: int,
     tiers: Sequence[int],
     masks: dict[str, int],
-    room: tuple[Sequence[str], Sequence[str]],
+    room: Near,
     offset: int,
     limit: int,
 ) -> list[int]:
     """The numbers from `offset`, at most `limit`, best first (see Index.find)."""
-    of_grade = of_subject = 0
-    for grade in room[0]:
+    of_grade = of_subject = of_edition = 0
+    for grade in room.grades:
         of_grade |= masks.get(f"grade {grade}", 0)
-    for subject in room[1]:
+    for subject in room.subjects:
         of_subject |= masks.get(f"subject {subject}", 0)
+    for subject, edition in room.editions:
+        of_edition |= masks.get(f"subject {subject}", 0) & masks.get(f"edition {edition}", 0)
+    nearest = [near for near in (of_grade & of_subject, of_grade, of_subject) if near]
     numbers: list[int] = []
     left, skip = chosen, offset
-    for best in tiers:
-        for near in (of_grade & of_subject, of_grade, of_subject, -1):
-            for here in (masks.get("here", 0), -1):
-                tier = left & best & near & here
-                left &= ~tier
-                count = tier.bit_count()
-                if skip >= count:
-                    skip -= count
-                    continue
-                for number in _numbers(tier):
-                    if skip:
-                        skip -= 1
-                    elif len(numbers) < limit:
-                        numbers.append(number)
-                    else:
-                        return numbers
+    ranks = itertools.product(
+        tiers, [*nearest, -1], [of_edition, -1] if of_edition else [-1], (masks.get("here", 0), -1)
+    )
+    for best, near, ours, here in ranks:
+        if not left or len(numbers) == limit:
+            break
+        tier = left & best & near & ours & here
+        if not tier:
+            continue
+        left &= ~tier
+        count = tier.bit_count()
+        if skip >= count:
+            skip -= count
+            continue
+        numbers += itertools.islice(_numbers(tier), skip, skip + limit - len(numbers))
+        skip = 0
     return numbers
 
 
@@ -460,10 +505,10 @@ class Indexer:
         """Build when state.db has changed, or search.db is damaged; whether it was built. `apart`: in a
         program of its own. Raises LessonBoxError.
         """
-        generation = self._reader.generation()
-        if self._index.generation() == generation:
+        generation, known = self._reader.generation(), self._index.generation()
+        if known == generation:
             return False
-        old = self._index.path
+        old = None if known is None else self._index.path
         target = self._target()
         if apart:
             self._build(target, old)
@@ -480,8 +525,9 @@ class Indexer:
             self._spare = tempfile.TemporaryDirectory(prefix="lessonbox-search-")
         return Path(self._spare.name) / self._path.name
 
-    def _build(self, target: Path, old: Path) -> None:
-        command = [sys.executable, "-m", "appliance.programs_search", self._reader.path, target, old]
+    def _build(self, target: Path, old: Path | None) -> None:
+        command = [sys.executable, "-m", "appliance.programs_search", self._reader.path, target]
+        command += [] if old is None else [old]
         with storage_errors(target.name):
             child = subprocess.Popen(
                 list(map(str, command)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

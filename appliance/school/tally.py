@@ -1,0 +1,267 @@
+"""Keeps what was counted: taps and classes in school.db, made of what usage.db holds (docs/usage.md).
+
+A class is written down once, when no tap can join it any more; until then it is counted anew each time. It is
+told to the agent when it can be dated.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.school.classes import BACK, MODES, SILENCE, WINDOW, Class, Holding, Room, Tap, count, hold
+from appliance.school.database import School
+from appliance.school.timetable import Period
+from appliance.usage import database
+from appliance.usage.dating import NTP, Anchor, Boot, Calendar
+from appliance.usage.outbox import read_boots, witness
+from appliance.usage.sessions import Step, Stored, build
+from content_sync.core.timefloor import TimeFloor
+from content_sync.errors import LessonBoxError
+from content_sync.ports import Clock
+
+#: Periods and terms go by a time that is known at least so well, in seconds.
+SURE = 600
+#: How long a class waits to learn the true time before it is counted without the timetable.
+PATIENCE = 60 * 60_000
+EVERY = 60.0
+_MEMORY = 15.0
+_MARGIN = 15 * 60_000
+_EVENT = "id, board, lesson, resource, kind, visit, type, at, position, origin, boot, mono, wall, source"
+_TAP = "id, teacher, place, board, mode, boot, mono, over"
+_CLASS = "id, tap, teacher, place, kind, lesson, seconds, boot, mono, period"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Library:
+    """What counting asks of the library. `floor`: the newest signed time; `offset`: minutes east of UTC."""
+
+    title: Callable[[str], str]
+    training: Callable[[str], bool]
+    floor: Callable[[], TimeFloor]
+    offset: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class Now:
+    """Who teaches at a place: the tap and whether it made a class already."""
+
+    tap: str
+    teacher: str
+    mode: str
+    seconds: int
+
+
+class Tally:
+    """Counts for any number of threads of one process."""
+
+    def __init__(self, school: School, usage: Path, outbox: Path, clock: Clock, library: Library) -> None:
+        self._school, self._usage, self._outbox = school, usage, outbox
+        self._clock, self._library = clock, library
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._known: tuple[float, list[Holding], list[Class]] | None = None
+
+    def start(self) -> None:
+        """Settle each minute, in a thread of its own, until the process ends."""
+        threading.Thread(target=self._run, name="tally", daemon=True).start()
+
+    def _run(self) -> None:
+        said = ""
+        while not self._ended.wait(EVERY):
+            try:
+                self.settle()
+                said = ""
+            except LessonBoxError as error:  # a disk that is full now may not be in a minute
+                if error.line() != said:
+                    log.warning("classes: %s", error.line())
+                said = error.line()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+
+    # what people do
+
+    def tap(self, teacher: str, board: str, room: str | None, mode: str) -> str:
+        """Somebody tapped a name: the board's use is this teacher's from now on. The tap's id. Raises
+        DiskFullError, BusyError, StorageError."""
+        assert mode in MODES
+        identity = secrets.token_hex(8)
+        facts = (int(self._clock.wall() * 1000), self._clock.source())
+        with self._school.write() as db:
+            db.execute(
+                f"INSERT INTO tap ({_TAP}, wall, source) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
+                (identity, teacher, room or board, board, mode, self._clock.boot_id(), self._mono(), *facts),
+            )
+        self._known = None
+        return identity
+
+    def over(self, board: str, room: str | None) -> str | None:
+        """下课: end what was tapped at this place; the tap that it was. Raises as `tap`."""
+        now = self.now(board, room)
+        if now is not None:
+            with self._school.write() as db:
+                db.execute("UPDATE tap SET over = ? WHERE id = ? AND over IS NULL", (self._mono(), now.tap))
+            self._known = None
+        return now.tap if now is not None else None
+
+    # what pages ask
+
+    def now(self, board: str, room: str | None) -> Now | None:
+        """Who teaches at this place now. Raises BusyError, StorageError."""
+        mono, boot = self._mono(), self._clock.boot_id()
+        held, classes = self._counted()
+        mine = [one for one in held if one.tap.boot == boot and one.tap.place == (room or board)]
+        if not mine or not mine[-1].tap.mono <= mono < mine[-1].ends:
+            return None
+        tap = mine[-1].tap
+        slot = {one.tap.id for one in held if one.slot == mine[-1].slot}
+        seconds = sum(one.seconds for one in classes if one.tap in slot)
+        return Now(tap.id, tap.teacher, tap.mode, seconds)
+
+    def unsettled(self) -> list[Class]:
+        """Classes that count already and are not written down yet. Raises BusyError, StorageError."""
+        return self._counted()[1]
+
+    # counting
+
+    def settle(self) -> None:
+        """Write down the classes that no tap can join any more, and date what can be dated. Raises
+        DiskFullError, BusyError, StorageError, NewerDataError."""
+        with self._lock:
+            calendar = self.calendar()
+            held, classes = self._count(calendar)
+            mono, boot, periods = self._mono(), self._clock.boot_id(), bool(self.periods())
+
+            def final(one: Holding) -> bool:
+                patience = PATIENCE if periods and one.period is None else 0
+                return one.tap.boot != boot or mono > one.until + patience
+
+            open_slots = {one.slot for one in held if not final(one)}
+            done = [one.tap.id for one in held if one.slot not in open_slots]
+            made = [one for one in classes if one.tap in set(done)]
+            if done:
+                with self._school.write() as db:
+                    self._write(db, made, done)
+                self._known = None
+            self._date(calendar)
+
+    def _write(self, db: sqlite3.Connection, made: list[Class], done: list[str]) -> None:
+        for one in made:
+            db.execute(
+                f"INSERT OR IGNORE INTO class ({_CLASS}, title, wall, source)"
+                " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, wall + ? - mono, source FROM tap WHERE id = ?",
+                (*vars(one).values(), self._library.title(one.lesson), one.mono, one.tap),
+            )
+        db.executemany("UPDATE tap SET settled = 1 WHERE id = ?", [(identity,) for identity in done])
+
+    def _date(self, calendar: Calendar) -> None:
+        with self._school.read() as db:
+            waiting = db.execute("SELECT number, boot, mono FROM class WHERE told IS NULL ORDER BY number")
+            rows = [tuple(row) for row in waiting]
+        now = self._mono() // 1000
+        dated = [(number, calendar.date(boot, mono // 1000, now)) for number, boot, mono in rows]
+        found = [(number, when) for number, when in dated if when is not None]
+        if not found:
+            return
+        with self._school.write() as db:
+            for number, when in found:
+                db.execute(
+                    "UPDATE class SET start = ?, uncertainty = ?, clock = ?,"
+                    " told = (SELECT coalesce(max(told), 0) + 1 FROM class) WHERE number = ?",
+                    (when.start, when.uncertainty, when.clock, number),
+                )
+
+    def _counted(self) -> tuple[list[Holding], list[Class]]:
+        """What is not settled, counted at most a quarter of a minute ago."""
+        known, now = self._known, self._clock.monotonic()
+        if known is None or not 0 <= now - known[0] < _MEMORY:
+            held, classes = self._count(self.calendar() if self.periods() else None)
+            known = self._known = (now, held, classes)
+        return known[1], known[2]
+
+    def _count(self, calendar: Calendar | None) -> tuple[list[Holding], list[Class]]:
+        with self._school.read() as db:
+            found = db.execute(f"SELECT {_TAP} FROM tap WHERE NOT settled ORDER BY number").fetchall()
+        taps = [Tap(*tuple(row)) for row in found]
+        if not taps:
+            return [], []
+        steps, room = self._steps(taps), self._room()
+        offset = self._library.offset() * 60
+
+        def local(boot: str, mono: int) -> int | None:
+            when = calendar.at(boot, mono // 1000) if calendar is not None else None
+            sure = when is not None and when.clock in ("ntp", "county") and when.uncertainty <= SURE
+            return when.start + offset if when is not None and sure else None
+
+        held = hold(taps, steps, room, local)
+        return held, count(held, steps, room)
+
+    def _steps(self, taps: list[Tap]) -> list[Step]:
+        """Active time around the taps. A session that had begun before is counted from its next event on."""
+        spans: dict[str, tuple[int, int]] = {}
+        for tap in taps:
+            first, last = spans.get(tap.boot, (tap.mono, tap.mono))
+            spans[tap.boot] = min(first, tap.mono), max(last, tap.mono)
+        reader = database.open_reader(self._usage)
+        if reader is None:
+            return []
+        found: list[Step] = []
+        with closing(reader), database.sqlite_errors(self._usage.name):
+            for boot, (first, last) in spans.items():
+                rows = reader.execute(
+                    f"SELECT {_EVENT} FROM event WHERE boot = ? AND mono BETWEEN ? AND ? ORDER BY id",
+                    (boot, first - WINDOW - _MARGIN, last + WINDOW + BACK + SILENCE),
+                )
+                found += build((Stored(*row) for row in rows), boot, last, "").steps
+        return found
+
+    def _room(self) -> Room:
+        with self._school.read() as db:
+            places = {
+                row[0]: row[1] for row in db.execute("SELECT id, room FROM board WHERE room IS NOT NULL")
+            }
+            mixed = [
+                row[0]
+                for row in db.execute("SELECT id FROM room WHERE json_array_length(grades) > 1").fetchall()
+            ]
+        return Room(places, frozenset(mixed), self.periods(), self._library.training)
+
+    def periods(self) -> tuple[Period, ...]:
+        """The periods that the school has set; the usual ones are nobody's word."""
+        with self._school.read() as db:
+            return tuple(
+                Period(*row) for row in db.execute("SELECT no, begins, ends FROM period ORDER BY no")
+            )
+
+    def calendar(self) -> Calendar:
+        """What is known of the times of this box's boots: by the agent, and by the taps themselves. Raises
+        BusyError, StorageError, NewerDataError."""
+        boots, anchors = read_boots(self._outbox)
+        with self._school.read() as db:
+            seen = db.execute(
+                "SELECT boot, mono, wall, source FROM tap WHERE NOT settled"
+                " UNION ALL SELECT boot, mono, wall, source FROM class WHERE told IS NULL"
+            ).fetchall()
+        present = self._clock.boot_id()
+        known = {boot.id for boot in boots}
+        # a boot that the agent does not know was before all that it knows
+        earlier = dict.fromkeys(row["boot"] for row in seen if row["boot"] not in known | {present})
+        order = [Boot(boot, 0) for boot in earlier] + [boot for boot in boots if boot.id != present]
+        order.append(next((boot for boot in boots if boot.id == present), Boot(present, 0)))
+        anchors += [witness(*tuple(row)) for row in seen]
+        if self._clock.source() == "ntp":
+            wall = int(self._clock.wall())
+            anchors.append(Anchor(present, int(self._clock.monotonic()), wall, NTP, "ntp"))
+        return Calendar(order, anchors, self._library.floor())
+
+    def _mono(self) -> int:
+        return int(self._clock.monotonic() * 1000)

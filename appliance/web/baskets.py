@@ -1,0 +1,152 @@
+"""Baskets (备课篮): filling and ordering them needs no PIN; to share one as the school's own lesson does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as Answer
+
+from appliance.school import baskets as book
+from appliance.school import uploads
+from appliance.school.baskets import Basket, Item
+from appliance.school.database import School
+from appliance.web import words
+from appliance.web.guard import Guard, own_page
+from appliance.web.local import GRADES, OTHER
+from appliance.web.views import Views
+from content_sync.errors import LocalError
+from content_sync.formats.local import ANY_GRADE, LocalRequest, heading
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
+
+class BasketPages(Views):
+    """The views."""
+
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board)
+        self.guard = guard
+
+    def _school(self) -> School:
+        if self.board.school is None:
+            abort(404)
+        return self.board.school
+
+    def _basket(self, identity: str) -> Basket:
+        found = book.basket(self._school(), identity) if book.is_basket_id(identity) else None
+        if found is None:
+            abort(404)
+        return found
+
+    def _own_form(self) -> None:
+        if not own_page():
+            abort(403)
+
+    def baskets(self) -> str:
+        """All baskets."""
+        return render_template("baskets.html", baskets=book.all_baskets(self._school()))
+
+    def make(self) -> Answer:
+        """A new one."""
+        self._own_form()
+        try:
+            made = book.make(self._school(), request.form.get("name", ""))
+        except LocalError:
+            abort(400)
+        return redirect(url_for("baskets.basket", basket=made), 303)
+
+    def add(self) -> Answer:
+        """Put a resource that is here into the basket that this board fills."""
+        self._own_form()
+        lesson, resource = request.form.get("lesson", ""), request.form.get("resource", "")
+        found = self.reader.present_lesson(lesson)
+        this = next((r for r in found.resources if r.id == resource), None) if found else None
+        wanted = request.form.get("basket", "") or None
+        if found is None or this is None or (wanted and not book.is_basket_id(wanted)):
+            abort(404)
+        item = Item(found.id, this.id, this.title, this.kind, found.title)
+        try:
+            target = book.put(self._school(), g.board, wanted, item)
+        except LocalError:
+            abort(400)
+        return redirect(url_for("baskets.basket", basket=target, lesson=found.id, resource=this.id), 303)
+
+    def _from(self) -> str:
+        """The resource that was put in just now: a teacher goes on from there."""
+        lesson, resource = request.args.get("lesson", ""), request.args.get("resource", "")
+        if not resource or self.reader.present_lesson(lesson) is None:
+            return ""
+        return url_for("pages.resource", lesson=lesson, resource=resource)
+
+    def basket(self, basket: str) -> str:
+        """One basket, in order; what is not here any more is grey."""
+        found = self._basket(basket)
+        rows = []
+        for item in found.items:
+            lesson = self.reader.present_lesson(item.lesson)
+            here = next((r for r in lesson.resources if r.id == item.resource), None) if lesson else None
+            rows.append((item, here, lesson))
+        places, colls = self.reader.places(), [self.reader.lesson(i.lesson) for i in found.items]
+        first = next((places[r.collection] for r in colls if r and r.collection in places), None)
+        shared = self.reader.present_lesson(found.lesson) if found.lesson else None
+        asked = uploads.waiting(self.board.incoming) if self.board.incoming is not None else []
+        return render_template(
+            "basket.html",
+            came_from=self._from(),
+            this=found,
+            rows=rows,
+            first=first,
+            shared=shared,
+            busy=any(w.lesson == found.lesson for w in asked if found.lesson),
+            known_pin=self.guard.secret(),
+            subjects=list(dict.fromkeys([*words.SUBJECT_NAMES, OTHER])),
+            grades=[*GRADES, ANY_GRADE],
+        )
+
+    def change(self, basket: str) -> Answer:
+        """Another name, another order, one less."""
+        self._own_form()
+        found, form, school = self._basket(basket), request.form, self._school()
+        if "name" in form:
+            book.rename(school, found.id, form["name"])
+        for name, do in (("up", book.move_up), ("out", book.take_out)):
+            lesson, _, resource = form.get(name, "").partition("/")
+            if resource:
+                do(school, found.id, lesson, resource)
+        if form.get("away") == "1":
+            book.throw_away(school, found.id)
+            return redirect(url_for("baskets.baskets"), 303)
+        return redirect(url_for("baskets.basket", basket=found.id), 303)
+
+    def share(self, basket: str) -> Answer:
+        """Make a lesson of the school's own of it, or make that what the basket is now."""
+        if self.guard.secret() is None:
+            back = url_for("baskets.basket", basket=basket) if book.is_basket_id(basket) else None
+            return redirect(url_for("guard.pin", next=back), 303)
+        self.guard.require()
+        found = self._basket(basket)
+        if self.board.incoming is None or not found.items:
+            abort(400)
+        head = heading(found.name, request.form.get("subject", ""), request.form.get("grade", ""))
+        lesson = book.shared_as(self._school(), found.id)
+        items = tuple((item.lesson, item.resource) for item in found.items)
+        uploads.leave(self.board.incoming, LocalRequest("basket", lesson, head, items=items))
+        return redirect(url_for("baskets.basket", basket=found.id), 303)
+
+
+def blueprint(board: Board, guard: Guard) -> Blueprint:
+    """The routes."""
+    routes, pages = Blueprint("baskets", __name__), BasketPages(board, guard)
+    rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
+        ("/baskets", "baskets", pages.baskets, ("GET",)),
+        ("/baskets/make", "make", pages.make, ("POST",)),
+        ("/baskets/add", "add", pages.add, ("POST",)),
+        ("/baskets/<basket>", "basket", pages.basket, ("GET",)),
+        ("/baskets/<basket>/change", "change", pages.change, ("POST",)),
+        ("/baskets/<basket>/share", "share", pages.share, ("POST",)),
+    )
+    for rule, name, view, methods in rules:
+        routes.add_url_rule(rule, name, view, methods=list(methods))
+    return routes

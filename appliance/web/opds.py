@@ -1,0 +1,435 @@
+"""The shelves for other readers: OPDS 1.2 (Atom, /opds) and OPDS 2.0 (JSON, /opds/v2).
+
+Nothing in a feed comes from the clock: what is new says when it arrived, else when the release was issued, so
+that a reader which asks again gets the same bytes until something has changed.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+from flask import Blueprint, Response, abort, jsonify, request, url_for
+
+from appliance.web import shelves, words
+from appliance.web.api import file_url
+from appliance.web.content import media_type
+from appliance.web.i18n import gettext
+from appliance.web.views import Views, page_number
+from content_sync.errors import LessonBoxError
+from content_sync.formats.lesson import Lesson, Resource
+from content_sync.ports import CollectionRow, LessonRow
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
+_ATOM = "application/atom+xml;profile=opds-catalog"
+NAVIGATION, ACQUISITION = f"{_ATOM};kind=navigation", f"{_ATOM};kind=acquisition"
+JSON2, SEARCH = "application/opds+json", "application/opensearchdescription+xml"
+_OPEN = "http://opds-spec.org/acquisition/open-access"
+_THUMB = "http://opds-spec.org/image/thumbnail"
+_IMAGE = "http://opds-spec.org/image"
+_FACET = "http://opds-spec.org/facet"
+_PER_PAGE = 50
+_NAMESPACES = (
+    'xmlns="http://www.w3.org/2005/Atom" xmlns:dc="http://purl.org/dc/terms/"'
+    ' xmlns:opds="http://opds-spec.org/2010/catalog" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/"'
+    ' xmlns:thr="http://purl.org/syndication/thread/1.0"'
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of a feed or of an entry."""
+
+    rel: str
+    href: str
+    type: str
+    title: str = ""
+    more: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """An entry that leads to another feed."""
+
+    id: str
+    title: str
+    href: str
+    said: str
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Book:
+    """A lesson that is here."""
+
+    collection: CollectionRow
+    row: LessonRow
+    lesson: Lesson
+
+
+@dataclass
+class Feed:
+    """What both formats say in their own way. `path` is below /opds or /opds/v2."""
+
+    id: str
+    title: str
+    path: str
+    shelves: list[Shelf] = field(default_factory=list)
+    books: list[Book] = field(default_factory=list)
+    page: int = 1
+    total: int = 0
+    facets: list[tuple[str, str, int, bool]] = field(default_factory=list)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return max(1, -(-self.total // _PER_PAGE))
+
+
+def _time(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _address(path: str, **query: Any) -> str:
+    told = [f"{key}={escape_query(value)}" for key, value in query.items() if value]
+    return path + (f"?{'&'.join(told)}" if told else "")
+
+
+def escape_query(value: object) -> str:
+    """A value of a query string."""
+    return quote(str(value), safe="")
+
+
+class Opds(Views):
+    """The feeds."""
+
+    def _issued(self) -> int:
+        return int(self.reader.meta("issued") or 0)
+
+    def _updated(self, book: Book) -> int:
+        return book.row.arrived or book.row.added or self._issued()
+
+    def _root(self) -> Feed:
+        school = self.reader.meta("school_name") or gettext("课箱")
+        feed = Feed("root", f"{school} {gettext('课箱')}" if school != gettext("课箱") else school, "")
+        here = [c for c in self.reader.collections() if c.present]
+        fresh = shelves.arrivals(self.reader, self.board.clock.wall())
+        if fresh:
+            said = gettext("最近新到的课")
+            feed.shelves.append(Shelf("new", gettext("最近新到"), "/new", said, "acquisition", len(fresh)))
+        for first in shelves.subjects(here):
+            subject = shelves.subject_of(first)
+            own = [c for c in here if shelves.subject_of(c) == subject]
+            said = gettext("%(n)s册") % {"n": len(own)}
+            name = f"{words.known(first.stage)} {words.subject(first.subject).name}"
+            feed.shelves.append(Shelf(subject, name, f"/subject/{subject}", said, "navigation", len(own)))
+        return feed
+
+    def _subject(self, subject: str) -> Feed:
+        own = [c for c in self.reader.collections() if shelves.subject_of(c) == subject and c.present]
+        if not own:
+            abort(404)
+        feed = Feed(subject, words.subject(own[0].subject).name, f"/subject/{subject}")
+        for c in shelves.in_order(own):
+            name = f"{words.subject(c.subject).name} {words.known(c.grade)} {words.known(c.volume)}"
+            said = f"{words.known(c.edition)} {gettext('%(n)s课') % {'n': c.present}}"
+            feed.shelves.append(Shelf(c.id, name, f"/volume/{c.id}", said, "acquisition", c.present))
+        return feed
+
+    def _books(self, rows: Iterable[LessonRow]) -> list[Book]:
+        places = self.reader.places()
+        found = []
+        for row in rows:
+            lesson = self.reader.present_lesson(row.id)
+            if lesson is not None and row.collection in places:
+                found.append(Book(places[row.collection], row, lesson))
+        return found
+
+    def _volume(self, collection: str) -> Feed:
+        place = self.reader.places().get(collection)
+        if place is None:
+            abort(404)
+        kind = request.args.get("kind", "")
+        rows = self.reader.lessons(collection, "present")
+        kinds = dict.fromkeys(name for row in rows for name in row.kinds if name in words.KIND_WORDS)
+        name = f"{words.subject(place.subject).name} {words.known(place.grade)} {words.known(place.volume)}"
+        feed = Feed(collection, name, f"/volume/{collection}")
+        feed.facets = [("", gettext("全部"), len(rows), kind not in kinds)] + [
+            (one, gettext(words.KIND_WORDS[one][0]), sum(one in row.kinds for row in rows), one == kind)
+            for one in kinds
+        ]
+        return self._paged(feed, [row for row in rows if kind not in kinds or kind in row.kinds])
+
+    def _paged(self, feed: Feed, rows: Sequence[LessonRow]) -> Feed:
+        feed.total = len(rows)
+        feed.page = page_number("page", feed.pages)
+        feed.books = self._books(rows[(feed.page - 1) * _PER_PAGE : feed.page * _PER_PAGE])
+        return feed
+
+    def _new(self) -> Feed:
+        rows = shelves.arrivals(self.reader, self.board.clock.wall())
+        return self._paged(Feed("new", gettext("最近新到"), "/new"), rows)
+
+    def _search(self) -> Feed:
+        query = request.args.get("q", "").strip()[:64]
+        feed = Feed(f"search:{escape_query(query)}", gettext("找课") + f" {query}", "/search")
+        page = page_number("page", 100)
+        try:
+            found = self.board.index.find(query, offset=(page - 1) * _PER_PAGE, limit=_PER_PAGE)
+        except LessonBoxError:
+            abort(503)
+        feed.total, feed.page = found.total, min(page, max(1, -(-found.total // _PER_PAGE)))
+        feed.books = self._books(self.reader.rows(found.ids))
+        return feed
+
+    def feed(self, where: str, name: str = "") -> Feed:
+        """The feed of an address."""
+        makers = {"subject": self._subject, "volume": self._volume}
+        if name:
+            return makers[where](name)
+        return {"": self._root, "new": self._new, "search": self._search}[where]()
+
+    # OPDS 1.2
+
+    def atom(self, where: str = "", name: str = "") -> Response:
+        """A feed as Atom."""
+        feed = self.feed(where, name)
+        kind = NAVIGATION if feed.shelves or not where else ACQUISITION
+        query = _query(feed)
+        updated = max([self._issued(), *map(self._updated, feed.books)])
+        base = "/opds"
+        lines = [
+            '<?xml version="1.0" encoding="UTF-8"?>',
+            f"<feed {_NAMESPACES}>",
+            f"<id>urn:lessonbox:opds:{escape(feed.id)}</id>",
+            f"<title>{escape(feed.title)}</title>",
+            f"<updated>{_time(updated)}</updated>",
+            f"<author><name>{escape(self._publisher())}</name></author>",
+            _atom_link(Link("self", _address(base + feed.path, **query, page=_beyond(feed.page)), kind)),
+            _atom_link(Link("start", base, NAVIGATION)),
+            _atom_link(Link("search", f"{base}/search.xml", SEARCH)),
+        ]
+        if feed.total:
+            lines.append(f"<opensearch:totalResults>{feed.total}</opensearch:totalResults>")
+            lines.append(f"<opensearch:itemsPerPage>{_PER_PAGE}</opensearch:itemsPerPage>")
+        for rel, number in _turns(feed):
+            lines.append(_atom_link(Link(rel, _address(base + feed.path, **query, page=number), kind)))
+        for value, title, count, active in feed.facets if len(feed.facets) > 2 else ():
+            more = [("opds:facetGroup", gettext("类型")), ("thr:count", str(count))]
+            more += [("opds:activeFacet", "true")] if active else []
+            where_to = _address(base + feed.path, kind=value)
+            lines.append(_atom_link(Link(_FACET, where_to, ACQUISITION, title, tuple(more))))
+        for shelf in feed.shelves:
+            shelf_kind = NAVIGATION if shelf.kind == "navigation" else ACQUISITION
+            lines += [
+                f"<entry><id>urn:lessonbox:opds:{escape(shelf.id)}</id><title>{escape(shelf.title)}</title>",
+                f'<updated>{_time(updated)}</updated><content type="text">{escape(shelf.said)}</content>',
+                _atom_link(
+                    Link("subsection", base + shelf.href, shelf_kind, "", (("thr:count", str(shelf.count)),))
+                ),
+                "</entry>",
+            ]
+        lines += [self._entry(book) for book in feed.books]
+        return Response("\n".join([*lines, "</feed>\n"]), mimetype=None, content_type=f"{kind};charset=utf-8")
+
+    def _publisher(self) -> str:
+        return self.reader.meta("county") or gettext("课箱")
+
+    def _entry(self, book: Book) -> str:
+        row, lesson, place = book.row, book.lesson, book.collection
+        lines = [
+            "<entry>",
+            f"<id>urn:lessonbox:lesson:{escape(row.id)}</id><title>{escape(row.title)}</title>",
+            f"<updated>{_time(self._updated(book))}</updated><published>{_time(row.added)}</published>",
+            f"<author><name>{escape(lesson.source or self._publisher())}</name></author>",
+            f"<dc:language>{escape(lesson.language or 'zh')}</dc:language>",
+            f"<dc:publisher>{escape(self._publisher())}</dc:publisher>",
+            f'<summary type="text">{escape(_summary(book))}</summary>',
+        ]
+        if lesson.licence:
+            lines.append(f"<rights>{escape(lesson.licence)}</rights>")
+        for term in dict.fromkeys((place.subject, place.grade, place.volume)):
+            lines.append(f"<category term={quoteattr(term)} label={quoteattr(words.known(term))}/>")
+        for link in _links(lesson):
+            lines.append(_atom_link(link))
+        page = url_for("pages.lesson", lesson=row.id)
+        lines.append(_atom_link(Link("alternate", page, "text/html", gettext("打开这课"))))
+        return "\n".join([*lines, "</entry>"])
+
+    def description(self) -> Response:
+        """OpenSearch: how to search."""
+        root = request.url_root.rstrip("/")
+        told = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            '<OpenSearchDescription xmlns="http://a9.com/-/spec/opensearch/1.1/">\n'
+            f"<ShortName>{escape(gettext('课箱'))}</ShortName>\n"
+            f"<Description>{escape(gettext('找课：写一个字或几个字'))}</Description>\n"
+            "<InputEncoding>UTF-8</InputEncoding><OutputEncoding>UTF-8</OutputEncoding>\n"
+            f'<Url type="{escape(ACQUISITION)}"'
+            f" template={quoteattr(root + '/opds/search?q={searchTerms}&page={startPage?}')}/>\n"
+            "</OpenSearchDescription>\n"
+        )
+        return Response(told, content_type=f"{SEARCH};charset=utf-8")
+
+    # OPDS 2.0
+
+    def json(self, where: str = "", name: str = "") -> Response:
+        """A feed as JSON."""
+        feed, base = self.feed(where, name), "/opds/v2"
+        query = _query(feed)
+        own = _address(base + feed.path, **query, page=_beyond(feed.page))
+        made: dict[str, Any] = {
+            "metadata": {"title": feed.title, "modified": _time(self._issued())},
+            "links": [
+                {"rel": "self", "href": own, "type": JSON2},
+                {"rel": "start", "href": base, "type": JSON2},
+                {"rel": "search", "href": f"{base}/search{{?q}}", "type": JSON2, "templated": True},
+                *(
+                    {"rel": rel, "href": _address(base + feed.path, **query, page=number), "type": JSON2}
+                    for rel, number in _turns(feed)
+                ),
+            ],
+        }
+        if feed.total:
+            made["metadata"] |= {
+                "numberOfItems": feed.total,
+                "itemsPerPage": _PER_PAGE,
+                "currentPage": feed.page,
+            }
+        if feed.shelves:
+            made["navigation"] = [
+                {
+                    "href": base + shelf.href,
+                    "title": shelf.title,
+                    "type": JSON2,
+                    "rel": "subsection",
+                    "properties": {"numberOfItems": shelf.count},
+                }
+                for shelf in feed.shelves
+            ]
+        if len(feed.facets) > 2:
+            made["facets"] = [
+                {
+                    "metadata": {"title": gettext("类型")},
+                    "links": [
+                        {
+                            "href": _address(base + feed.path, kind=value),
+                            "type": JSON2,
+                            "title": title,
+                            "properties": {"numberOfItems": count},
+                        }
+                        | ({"rel": "self"} if active else {})
+                        for value, title, count, active in feed.facets
+                    ],
+                }
+            ]
+        if feed.books or not feed.shelves:
+            made["publications"] = [self._publication(book) for book in feed.books]
+        return Response(jsonify(made).get_data(), content_type=JSON2)
+
+    def _publication(self, book: Book) -> dict[str, Any]:
+        row, lesson, place = book.row, book.lesson, book.collection
+        links = _links(lesson)
+        metadata: dict[str, Any] = {
+            "@type": "http://schema.org/LearningResource",
+            "identifier": f"urn:lessonbox:lesson:{row.id}",
+            "title": row.title,
+            "author": lesson.source or self._publisher(),
+            "publisher": self._publisher(),
+            "language": lesson.language or "zh",
+            "modified": _time(self._updated(book)),
+            "published": _time(row.added),
+            "description": _summary(book),
+            "subject": list(dict.fromkeys((place.subject, place.grade, place.volume))),
+            "belongsTo": {"collection": {"name": f"{place.subject} {place.grade}{place.volume}"}},
+        }
+        if row.no is not None:
+            metadata["belongsTo"]["collection"]["position"] = row.no
+        return {
+            "metadata": metadata,
+            "links": [
+                {"rel": link.rel, "href": link.href, "type": link.type, "title": link.title}
+                for link in links
+                if link.rel == _OPEN
+            ]
+            + [{"rel": "alternate", "href": url_for("pages.lesson", lesson=row.id), "type": "text/html"}],
+            "images": [{"href": link.href, "type": link.type} for link in links if link.rel == _IMAGE],
+        }
+
+
+def _beyond(page: int) -> int:
+    """The page's number where an address has to say it."""
+    return page if page > 1 else 0
+
+
+def _query(feed: Feed) -> dict[str, str]:
+    kept = {"q": request.args.get("q", "")[:64]} if feed.path == "/search" else {}
+    active = next((value for value, _, _, on in feed.facets if on), "")
+    return kept | ({"kind": active} if active else {})
+
+
+def _turns(feed: Feed) -> list[tuple[str, int]]:
+    """first, previous, next, last, where there are several pages."""
+    if feed.pages == 1:
+        return []
+    turns = [("first", 0), ("previous", feed.page - 1 if feed.page > 2 else 0), ("next", feed.page + 1)]
+    kept = [(rel, n) for rel, n in turns if rel == "first" or rel == "next" and feed.page < feed.pages]
+    if feed.page > 1:
+        kept.append(turns[1])
+    return [*kept, ("last", feed.pages)]
+
+
+def _summary(book: Book) -> str:
+    kinds = dict.fromkeys(r.kind if r.kind in words.KIND_WORDS else "other" for r in book.lesson.resources)
+    held = "、".join(gettext(words.KIND_WORDS[kind][0]) for kind in kinds)
+    return f"{book.row.unit} {held}".strip()
+
+
+def _type(resource: Resource) -> str:
+    """The type that the box itself sends the file with, where that says more than the package does."""
+    sent = media_type(resource.main.path)
+    return resource.media_type if sent == "application/octet-stream" else sent
+
+
+def _links(lesson: Lesson) -> list[Link]:
+    """What of a lesson can be fetched, in teaching order, and a picture of it."""
+    made = []
+    steps, beside = shelves.lay_out(lesson)
+    for resource in [*(step.resource for step in steps), *beside]:
+        if resource.kind == "interactive" or shelves.view_of(resource) == "quiz":
+            continue  # of many files: it opens on the box's own page
+        file = resource.main.file
+        more = (("length", str(file.length)),)
+        made.append(
+            Link(_OPEN, file_url(file.root, resource.main.path), _type(resource), resource.title, more)
+        )
+    pages = [page for resource in lesson.resources for page in resource.with_role("page")]
+    if pages:
+        href, kind = file_url(pages[0].file.root, pages[0].path), media_type(pages[0].path)
+        made += [Link(_IMAGE, href, kind), Link(_THUMB, href, kind)]
+    return made
+
+
+def _atom_link(link: Link) -> str:
+    told = [("rel", link.rel), ("href", link.href), ("type", link.type), ("title", link.title), *link.more]
+    return f"<link {' '.join(f'{name}={quoteattr(value)}' for name, value in told if value)}/>"
+
+
+def blueprint(board: Board) -> Blueprint:
+    """The routes."""
+    routes, opds = Blueprint("opds", __name__), Opds(board)
+    routes.add_url_rule("/opds/search.xml", "description", opds.description)
+    for base, view, name in (("/opds", opds.atom, "atom"), ("/opds/v2", opds.json, "json")):
+        routes.add_url_rule(base, name, view)
+        for where in ("new", "search"):
+            routes.add_url_rule(f"{base}/{where}", f"{name}_{where}", view, defaults={"where": where})
+        for where in ("subject", "volume"):
+            routes.add_url_rule(f"{base}/{where}/<name>", f"{name}_{where}", view, defaults={"where": where})
+    return routes

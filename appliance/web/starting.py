@@ -1,0 +1,42 @@
+"""Starts the board's program: the process that listens, and watches over the one that serves.
+
+The box's modules are loaded by the serving process alone: what the other one had loaded would be held twice,
+for Python writes to what it only reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from appliance.config import BoxPaths, load_settings
+from appliance.web.server import WSGI, Serving, open_sockets, serve
+from content_sync.settings import parse_listen
+
+log = logging.getLogger(__name__)
+
+
+def run(data: Path, listen: str) -> None:
+    """Serve the box's pages until told to end. Raises SetupError, SettingError, BusyError."""
+    paths, settings = BoxPaths(data), load_settings(data)
+    host, port = parse_listen(listen)
+    pages, courseware = open_sockets(host, port, settings.number("courseware_port"))
+    second = int(courseware.getsockname()[1])
+
+    def unreadable(root: str) -> None:
+        # The word to sync that it is to look at this object (formats.md 10).
+        try:
+            (paths.incoming / f"check-{root}").touch()
+        except OSError as error:
+            log.warning("no word about %s: %s", root, error)
+
+    def load() -> WSGI:
+        from appliance.web.wiring import build
+
+        return build(data, settings, second, unreadable)
+
+    shown = f"[{host}]" if ":" in host else host
+    print(f"pages http://{shown}:{pages.getsockname()[1]}/", file=sys.stderr)
+    print(f"courseware http://{shown}:{second}/", file=sys.stderr, flush=True)
+    serve(load, pages, courseware, Serving(threads=settings.number("threads"), unreadable=unreadable))

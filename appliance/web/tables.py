@@ -1,0 +1,218 @@
+"""The timetable's pages (课表): the grid, the periods' times, a table pasted in, the sheet for the wall."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from flask import abort, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as Answer
+
+from appliance.school.rooms import Room, rooms
+from appliance.school.teachers import teachers
+from appliance.school.timetable import (
+    EVEN,
+    EVERY,
+    MAX_PERIODS,
+    ODD,
+    Slot,
+    Timetable,
+    check_periods,
+    load,
+    read_grid,
+    save_periods,
+    save_slots,
+    time_text,
+)
+from appliance.web.i18n import gettext
+from appliance.web.views import OfSchool
+from content_sync.errors import FormatError
+
+if TYPE_CHECKING:
+    pass
+
+#: What stands on timetables beside the subjects of the library.
+_USUAL = ("语文", "数学", "英语", "道德与法治", "科学", "音乐", "美术", "体育", "劳动", "信息科技",
+          "综合实践", "书法", "阅读", "心理健康", "地方课程", "班会", "自习")  # fmt: skip
+_MOST_PASTED = 200_000
+_LINE = re.compile(r"line (\d+)")
+
+
+class OfRooms(OfSchool):
+    """Views of the school's rooms."""
+
+    def room(self, identity: str) -> Room:
+        """The room with this id. Ends the request with 404."""
+        found = next((room for room in rooms(self.school) if room.id == identity), None)
+        if found is None:
+            abort(404)
+        return found
+
+
+class Tables(OfRooms):
+    """The pages."""
+
+    def first(self) -> Answer:
+        """The timetable of the first room; without rooms, the page that makes one."""
+        self.guard.require()
+        every = rooms(self.school)
+        if not every:
+            return redirect(url_for("rooms.new"))
+        return redirect(url_for("rooms.timetable", room=every[0].id))
+
+    def subjects(self) -> list[str]:
+        """Subjects to choose from: the library's, then the usual ones."""
+        return list(dict.fromkeys([*(c.subject for c in self.reader.collections()), *_USUAL]))
+
+    def teachers(self) -> dict[str, str]:
+        """Teachers of the school by id, in its order."""
+        return {teacher.id: teacher.name for teacher in teachers(self.school)}
+
+    def grid(self, room: str) -> Answer:
+        """The 课表 of a room: shown, and saved."""
+        secret = self.guard.require()
+        found, table = self.room(room), load(self.school, room)
+        modes = {
+            "weeks": bool(_odd_even(table)),
+            "teachers": bool(_taught(table)),
+            "weekend": _weekend(table),
+        }
+        modes = {name: on or request.values.get(name) == "1" for name, on in modes.items()}
+        days = range(1, 8) if modes["weekend"] else range(1, 6)
+        if request.method == "POST":
+            try:
+                save_slots(self.school, found.id, self._filled(found, table))
+            except FormatError:
+                abort(400)
+            again = urlencode({"saved": 1} | {name: 1 for name in modes if request.form.get(name) == "1"})
+            return redirect(f"{url_for('rooms.timetable', room=found.id)}?{again}", 303)
+        page = render_template(
+            "timetable.html",
+            secret=secret,
+            room=found,
+            rooms=rooms(self.school),
+            table=table,
+            days=days,
+            modes=modes,
+            has={slot.key: slot for slot in table.slots},
+            subjects=self.subjects(),
+            teachers=self.teachers(),
+            saved=request.args.get("saved") == "1",
+        )
+        return make_response(page)
+
+    def _filled(self, room: Room, table: Timetable) -> list[Slot]:
+        """The slots of the form; what it did not show stays as it was."""
+        form, kept = request.form, {slot.key: slot for slot in table.slots}
+        for weekday in range(1, 8):
+            for period in table.periods:
+                for number, grade in enumerate(room.grades):
+                    place = (weekday, period.no, grade)
+                    cells = {weeks: f"{weekday}-{period.no}-{number}-{weeks}" for weeks in (EVERY, ODD, EVEN)}
+                    told = {
+                        weeks: form[f"s-{cell}"].strip()
+                        for weeks, cell in cells.items()
+                        if f"s-{cell}" in form
+                    }
+                    if not told:
+                        continue
+                    was = {weeks: kept.pop((*place, weeks), None) for weeks in cells}
+                    for weeks, subject in told.items():
+                        old = was[weeks] or was[EVERY]
+                        teacher = form.get(f"t-{cells[weeks]}", old.teacher if old else None) or None
+                        if subject:
+                            kept[*place, weeks] = Slot(*place, weeks, subject, teacher)
+                    odd, even = kept.get((*place, ODD)), kept.get((*place, EVEN))
+                    if odd and even and (odd.subject, odd.teacher) == (even.subject, even.teacher):
+                        del kept[*place, ODD], kept[*place, EVEN]
+                        kept[*place, EVERY] = Slot(*place, EVERY, odd.subject, odd.teacher)
+        return list(kept.values())
+
+    def periods(self) -> Answer:
+        """When the periods of the school's day begin and end."""
+        secret = self.guard.require()
+        said, status = "", 200
+        times: list[tuple[str, str]] = []
+        if request.method == "POST":
+            begins, ends = request.form.getlist("begin"), request.form.getlist("end")
+            times = list(zip(begins, ends, strict=False))[:MAX_PERIODS]
+            try:
+                save_periods(self.school, check_periods(times))
+            except FormatError as error:
+                said, status = error.what, 400
+            else:
+                return redirect(request.form.get("then") == "rooms" and url_for("rooms.every")
+                                or url_for("rooms.timetables"), 303)  # fmt: skip
+        if not times:
+            times = [(time_text(p.begins), time_text(p.ends)) for p in load(self.school, "").periods]
+        times += [("", "")] * max(0, min(MAX_PERIODS, len(times) + 2) - len(times))
+        return make_response(render_template("periods.html", secret=secret, times=times, said=said), status)
+
+    def paste(self, room: str) -> Answer:
+        """A 课表 copied out of a spreadsheet, or a CSV file."""
+        secret = self.guard.require()
+        found, said, text = self.room(room), "", ""
+        grade = request.values.get("grade", found.grades[0])
+        if request.method == "POST":
+            if grade not in found.grades:
+                abort(400)
+            text = self._pasted()
+            try:
+                slots = read_grid(text, grade, self.subjects())
+                kept = [slot for slot in load(self.school, found.id).slots if slot.grade != grade]
+                save_slots(self.school, found.id, [*kept, *slots])
+                return redirect(url_for("rooms.timetable", room=found.id, saved=1), 303)
+            except FormatError as error:
+                said = _said(error)
+        page = render_template(
+            "timetable_paste.html", secret=secret, room=found, grade=grade, said=said, text=text
+        )
+        return make_response(page, 400 if said else 200)
+
+    @staticmethod
+    def _pasted() -> str:
+        """The text of the form: its file in UTF-8 or GB18030, else what was pasted."""
+        file = request.files.get("file")
+        data = file.read(_MOST_PASTED) if file is not None and file.filename else b""
+        if not data:
+            return request.form.get("text", "")[:_MOST_PASTED]
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return data.decode("gb18030", "replace")
+
+    def paper(self, room: str) -> str:
+        """The sheet for the wall; it asks for no PIN, as the wall does not."""
+        found, table = self.room(room), load(self.school, room)
+        values: dict[str, Any] = {
+            "has": {slot.key: slot for slot in table.slots},
+            "teachers": self.teachers(),
+        }
+        days = range(1, 8) if _weekend(table) else range(1, 6)
+        school = self.reader.meta("school_name") or ""
+        return render_template(
+            "timetable_print.html", room=found, table=table, days=days, school=school, **values
+        )
+
+
+def _said(error: FormatError) -> str:
+    """What is wrong with a pasted table, in the page's language."""
+    line = _LINE.match(error.what)
+    if line is not None:
+        return gettext("第%(n)s行没有读懂。") % {"n": line[1]}
+    if "weekdays (" in error.what:
+        return gettext("没有找到写着星期的那一行。")
+    return gettext("星期下面没有找到课。")
+
+
+def _odd_even(table: Timetable) -> bool:
+    return any(slot.weeks != EVERY for slot in table.slots)
+
+
+def _taught(table: Timetable) -> bool:
+    return any(slot.teacher for slot in table.slots)
+
+
+def _weekend(table: Timetable) -> bool:
+    return any(slot.weekday > 5 for slot in table.slots)

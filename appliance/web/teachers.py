@@ -1,0 +1,61 @@
+"""The list of teachers, behind the school's PIN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import abort, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as Answer
+
+from appliance.school import sheets
+from appliance.school.database import School
+from appliance.school.teachers import check_pin, remove, save, set_pin, teachers
+from appliance.web.guard import Guard
+from appliance.web.views import Views
+from content_sync.errors import FormatError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
+
+class Teachers(Views):
+    """The page, and what its forms change."""
+
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board)
+        self.guard = guard
+
+    def page(self) -> Answer:
+        """The list; a POST changes one line of it."""
+        school = self.board.school
+        if school is None:
+            abort(404)
+        secret = self.guard.require()
+        said, status = "", 200
+        if request.method == "POST":
+            try:
+                self._change(school)
+                return redirect(url_for("classes.teachers"), 303)
+            except UsageError:
+                said, status = "pin", 400
+            except (FormatError, NotFoundError):
+                said, status = "name", 400
+        page = render_template("teachers.html", people=teachers(school, gone=True), secret=secret, said=said)
+        return make_response(page, status)
+
+    def _change(self, school: School) -> None:
+        form, what = request.form, request.form.get("do", "")
+        who = form.get("teacher", "")
+        if what == "save":
+            check_pin(form.get("pin", ""))  # before anything is kept
+            made = save(school, form.get("name", ""), form.get("subjects", ""), who)
+            if form.get("pin"):
+                set_pin(school, made, form["pin"])
+        elif what == "open":
+            set_pin(school, who, "")
+        elif what in ("remove", "back"):
+            remove(school, who, what == "remove")
+        elif what == "term":
+            sheets.begin_term(school)
+        else:
+            abort(400)

@@ -1,0 +1,116 @@
+"""Television: pages for a screen across the room, driven by the arrow keys of its remote (static/tv.js).
+
+Lessons, videos, sound, pages and pictures have pages of their own under /tv; all others are the board's, on
+which the same keys move the focus, since the television says with a cookie that it is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as Answer
+
+from appliance.web import shelves
+from appliance.web.documents import page_values
+from appliance.web.lessons import LessonViews, resource_of
+from appliance.web.player import player_values
+from appliance.web.today import day_of
+from appliance.web.views import YEAR, remember
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
+COOKIE = "tv"
+_OWN = ("video", "audio", "pages", "picture")
+
+
+class Television(LessonViews):
+    """The pages under /tv."""
+
+    def home(self) -> Answer:
+        """What can start now, and the subjects."""
+        collections = [c for c in self.reader.collections() if c.present]
+        covers = [cover for cover in day_of(self.board, g.place.room).covers if cover.lesson is not None]
+        response = make_response(
+            render_template(
+                "tv.html",
+                covers=covers,
+                shelf=shelves.subjects(collections),
+                subject_of=shelves.subject_of,
+                today=self.today(),
+            )
+        )
+        response.set_cookie(COOKIE, "1", max_age=YEAR, httponly=True, samesite="Lax")
+        return response
+
+    def leave(self) -> Answer:
+        """This browser is no television."""
+        response: Answer = redirect(url_for("pages.home"))
+        response.delete_cookie(COOKIE)
+        return response
+
+    def subject(self, subject: str) -> Answer:
+        """The volumes of a subject; its lessons where there is only one."""
+        found = [c for c in self.reader.collections() if shelves.subject_of(c) == subject and c.lessons]
+        if not found:
+            abort(404)
+        if len(found) == 1:
+            return redirect(url_for("tv.volume", collection=found[0].id))
+        return make_response(render_template("tv_volumes.html", volumes=shelves.in_order(found)))
+
+    def volume(self, collection: str) -> str:
+        """The lessons of a volume, units in order."""
+        this = self.collections().get(collection)
+        if this is None:
+            abort(404)
+        units, _ = shelves.spreads(self.reader.lessons(collection))
+        return render_template("tv_volume.html", this=this, units=units, subject_id=shelves.subject_of(this))
+
+    def lesson(self, lesson: str) -> str:
+        """A lesson with all that it holds."""
+        values, found = self.open_lesson(lesson)
+        shown = [*(step.resource for step in values["layout"]), *values["beside"]] if found else []
+        return render_template("tv_lesson.html", shown=shown, **values)
+
+    def resource(self, lesson: str, resource: str) -> Answer:
+        """Full screen; what has no page for televisions opens as on a board."""
+        values, found = self.open_lesson(lesson)
+        this = resource_of(found, resource)
+        if found is None or this is None:
+            return redirect(url_for("tv.lesson", lesson=lesson))
+        view, position = shelves.view_of(this), None
+        if view not in _OWN:
+            return redirect(url_for("pages.resource", lesson=lesson, resource=resource))
+        values |= {"this": this, "view": view, "main": this.main, "page": 1, "of": 0}
+        if view in ("video", "audio"):
+            values |= player_values(found, this)
+        elif view == "pages":
+            values |= page_values(found, this)
+            position = values["page"]
+        values["visit"], values["recorded"] = self.opened(found.id, this, position)
+        response = make_response(render_template("tv_play.html", **values))
+        remember(response, found.id, this.id)
+        return response
+
+
+def blueprint(board: Board) -> Blueprint:
+    """The routes, and `is_tv()` for base.html."""
+    routes, tv = Blueprint("tv", __name__), Television(board)
+    rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+        ("/tv", "home", tv.home),
+        ("/tv/leave", "leave", tv.leave),
+        ("/tv/subject/<subject>", "subject", tv.subject),
+        ("/tv/volume/<collection>", "volume", tv.volume),
+        ("/tv/lesson/<lesson>", "lesson", tv.lesson),
+        ("/tv/lesson/<lesson>/<resource>", "resource", tv.resource),
+    )
+    for rule, name, view in rules:
+        routes.add_url_rule(rule, name, view)
+
+    def is_tv() -> bool:
+        return request.cookies.get(COOKIE) == "1" or request.path == "/tv" or request.path.startswith("/tv/")
+
+    routes.add_app_template_global(is_tv)
+    return routes

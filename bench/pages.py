@@ -1,0 +1,201 @@
+"""Pages beside Kolibri: `python -m bench.pages --data BOX --kolibri VENV [--rounds 5]`.
+
+BOX is a box's data folder (tests/e2e/screens.py shows how one is made), VENV an environment with Kolibri of
+PyPI in it, which is set up afresh for this run. Measured in the same chromium, each with an empty cache:
+bytes and requests of the first page, first contentful paint; of the servers CPU a page (what the process and
+its children used while the first page was asked for again and again), memory at rest, start to first page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.browser import BOARD, launch
+
+_START, _REST = 180.0, 20.0
+_PAGES = 200
+_PAINTED = "performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)[0] || 0"
+
+
+@dataclass
+class Figures:
+    """What was measured of one server."""
+
+    start: float
+    start_cpu: float
+    idle: float
+    cpu_ms: float
+    kilobytes: float = 0.0
+    requests: int = 0
+    paint_ms: float = 0.0
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def used(pid: int) -> float:
+    """Seconds of CPU of a family so far."""
+    return sum(sum(one.cpu_times()[:2]) for one in family(pid))
+
+
+def memory(pid: int) -> float:
+    """MB of a family, shared pages counted once (PSS)."""
+    return sum(one.memory_full_info().pss for one in family(pid)) / 1e6
+
+
+def answers(url: str) -> bool:
+    """Whether the address gives a page."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return bool(answer.status == 200 and answer.read())
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@contextlib.contextmanager
+def served(command: list[str], url: str, environment: dict[str, str]) -> Iterator[tuple[int, float]]:
+    """Run a server; its pid, and the seconds to its first page."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        while not answers(url):
+            if process.poll() is not None or time.monotonic() - began > _START:
+                raise SystemExit(f"{command[0]} gave no page")
+            time.sleep(0.05)
+        yield process.pid, time.monotonic() - began
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def seen(browser: Any, url: str) -> tuple[float, int, float]:
+    """KB, requests and first contentful paint in ms of a first visit."""
+    context = browser.new_context(viewport=BOARD, locale="zh-CN")
+    page = context.new_page()
+    client = context.new_cdp_session(page)
+    client.send("Network.enable")
+    asked: set[str] = set()
+    sizes: dict[str, int] = {}
+
+    def sent(event: dict[str, Any]) -> None:
+        if event["request"]["url"].startswith("http"):  # not what stands in a style sheet itself
+            asked.add(event["requestId"])
+
+    client.on("Network.requestWillBeSent", sent)
+    client.on(
+        "Network.loadingFinished", lambda e: sizes.update({e["requestId"]: int(e["encodedDataLength"])})
+    )
+    page.goto(url, wait_until="networkidle", timeout=120_000)
+    paint, deadline = 0.0, time.monotonic() + 60
+    while not paint and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+        paint = float(page.evaluate(_PAINTED))
+    context.close()
+    return sum(size for one, size in sizes.items() if one in asked) / 1000, len(asked), paint
+
+
+def measure(command: list[str], url: str, environment: dict[str, str], browser: Any) -> Figures:
+    """Start it, look at its first page, ask for it often, let it rest."""
+    with served(command, url, environment) as (pid, start):
+        began = used(pid)
+        time.sleep(_REST)
+        idle = memory(pid)
+        kilobytes, requests, paint = seen(browser, url)
+        before = used(pid)
+        for _ in range(_PAGES):
+            answers(url)
+        cpu = (used(pid) - before) * 1000 / _PAGES
+        return Figures(start, began, idle, cpu, kilobytes, requests, paint)
+
+
+def installed(folder: Path) -> dict[str, str]:
+    """Our environment with modules compiled once, as any installation has them."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(folder)}
+
+
+def kolibri_ready(venv: Path, home: Path) -> dict[str, str]:
+    """A device of Kolibri's that has been set up, so that its first page is the one that learners see."""
+    environment = os.environ | {"KOLIBRI_HOME": str(home), "PYTHONWARNINGS": "ignore", "LANG": "C.UTF-8"}
+    command = [
+        str(venv / "bin" / "kolibri"), "manage", "provisiondevice", "--facility", "School", "--preset",
+        "informal", "--superusername", "admin", "--superuserpassword", "admin-1234", "--language_id",
+        "zh-hans", "--noinput",
+    ]  # fmt: skip
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return environment
+
+
+def main() -> None:
+    """Measure and print the table."""
+    reader = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    reader.add_argument("--data", type=Path, required=True)
+    reader.add_argument("--kolibri", type=Path, required=True)
+    reader.add_argument("--rounds", type=int, default=3)
+    chosen = reader.parse_args()
+    found: dict[str, list[Figures]] = {"Lesson Box": [], "Kolibri": []}
+    with tempfile.TemporaryDirectory(prefix="lessonbox-pages-") as name, sync_playwright() as playwright:
+        browser = launch(playwright)
+        other, own = kolibri_ready(chosen.kolibri, Path(name, "kolibri")), installed(Path(name, "compiled"))
+        for number in range(chosen.rounds):
+            port, more = free_port(), free_port()
+            ours = [sys.executable, "-m", "appliance", "web", "--data", str(chosen.data), "--listen"]
+            ours.append(f"127.0.0.1:{port}")
+            if not number:  # nothing is compiled yet
+                with served(ours, f"http://127.0.0.1:{port}/", own):
+                    pass
+            found["Lesson Box"].append(measure(ours, f"http://127.0.0.1:{port}/", own, browser))
+            kolibri = [str(chosen.kolibri / "bin" / "kolibri"), "start", "--foreground", "--port", str(port)]
+            kolibri += ["--zip-port", str(more)]
+            found["Kolibri"].append(measure(kolibri, f"http://127.0.0.1:{port}/", other, browser))
+        browser.close()
+    rows = {
+        "first page, KB": "kilobytes", "requests": "requests", "CPU ms a page": "cpu_ms",
+        "memory at rest, MB (PSS)": "idle", "start to first page, s": "start",
+        "start to first page, s of CPU": "start_cpu",
+        "first contentful paint, ms": "paint_ms",
+    }  # fmt: skip
+    print("| | Lesson Box | Kolibri | ratio |\n|---|---|---|---|")
+    for label, key in rows.items():
+        a, b = (statistics.median(getattr(one, key) for one in found[name]) for name in found)
+        print(f"| {label} | {a:.4g} | {b:.4g} | {a / b:.3f} |" if b else f"| {label} | {a:.4g} | {b} | |")
+    print(json.dumps({"rounds": chosen.rounds, "pages": _PAGES, "load": os.getloadavg()[0]}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""OPDS 1.2 and 2.0: what the specifications ask of a feed, walked from its root to every file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import pytest
+from defusedxml.ElementTree import fromstring
+from werkzeug.test import Client
+
+from appliance.web import opds
+from tests.unit.test_web_app import Small
+
+ATOM, SEARCH = "{http://www.w3.org/2005/Atom}", "{http://a9.com/-/spec/opensearch/1.1/}"
+HOST = "http://lesson.local"
+OPEN = "http://opds-spec.org/acquisition/open-access"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return Small(tmp_path_factory.mktemp("opds"))
+
+
+def feed(small: Small, path: str) -> Any:
+    """A feed that keeps the rules of RFC 4287 and OPDS 1.2."""
+    answer = Client(small.app).get(path, base_url=HOST)
+    assert answer.status_code == 200 and answer.content_type.startswith(
+        "application/atom+xml;profile=opds-catalog"
+    )
+    root = fromstring(answer.data)
+    assert root.tag == f"{ATOM}feed"
+    for thing in (root, *root.iter(f"{ATOM}entry")):
+        for name in ("id", "title", "updated"):
+            found = thing.findall(ATOM + name)
+            assert len(found) == 1 and (found[0].text or "").strip(), f"{path}: {name}"
+        assert thing.findtext(f"{ATOM}updated").endswith("Z")
+    assert root.find(f"{ATOM}author/{ATOM}name").text
+    rels = [link.get("rel") for link in root.findall(f"{ATOM}link")]
+    assert rels.count("self") == 1 and rels.count("start") == 1 and "search" in rels
+    assert root.find(f"{ATOM}link[@rel='self']").get("type") == answer.content_type.partition(";charset")[0]
+    ids = [entry.findtext(f"{ATOM}id") for entry in root.iter(f"{ATOM}entry")]
+    assert len(ids) == len(set(ids))
+    for entry in root.iter(f"{ATOM}entry"):
+        assert all(link.get("href") and link.get("type") for link in entry.findall(f"{ATOM}link"))
+        acquired = entry.findall(f"{ATOM}link[@rel='{OPEN}']")
+        assert bool(acquired) == ("kind=acquisition" in answer.content_type), "never both in one feed"
+    return root
+
+
+def walk(small: Small, path: str = "/opds") -> Iterator[tuple[str, Any]]:
+    """All feeds below a feed."""
+    root = feed(small, path)
+    yield path, root
+    for link in root.iter(f"{ATOM}link"):
+        if link.get("rel") == "subsection":
+            yield from walk(small, urljoin(path, link.get("href")))
+
+
+def test_every_feed_and_every_file_can_be_reached(small: Small) -> None:
+    files = {}
+    titles = []
+    for _, root in walk(small):
+        for entry in root.iter(f"{ATOM}entry"):
+            for link in entry.findall(f"{ATOM}link"):
+                if link.get("rel") == OPEN:
+                    files[link.get("href")] = link.get("type")
+                    titles.append(entry.findtext(f"{ATOM}title"))
+    assert set(titles) == {"古诗三首", "富饶的西沙群岛", "笔算乘法", "静夜思"}, "what is here, nothing else"
+    for href, kind in files.items():
+        answer = Client(small.app).get(href, base_url=HOST, buffered=True)
+        assert answer.status_code == 200, href
+        assert answer.content_type.partition(";")[0] in (kind, "application/octet-stream", "text/plain"), href
+    assert files[opds.file_url(small.file("r1").file.root, small.file("r1").path)] == "video/mp4"
+
+
+def test_the_same_bytes_until_something_changes(small: Small) -> None:
+    paths = [path for path, _ in walk(small)]
+    for path in [*paths, "/opds/v2", *(path.replace("/opds", "/opds/v2") for path in paths)]:
+        first, second = (Client(small.app).get(path, base_url=HOST).data for _ in range(2))
+        assert first == second, path
+
+
+def test_search_by_its_own_description(small: Small) -> None:
+    answer = Client(small.app).get("/opds/search.xml", base_url=HOST)
+    root = fromstring(answer.data)
+    assert root.tag == f"{SEARCH}OpenSearchDescription" and root.findtext(f"{SEARCH}ShortName")
+    template = root.find(f"{SEARCH}Url").get("template")
+    assert template.startswith(HOST) and "{searchTerms}" in template
+    address = template.replace("{searchTerms}", quote("古诗")).replace("{startPage?}", "")
+    found = feed(small, address.removeprefix(HOST))
+    assert [e.findtext(f"{ATOM}title") for e in found.iter(f"{ATOM}entry")] == ["古诗三首"]
+    assert found.findtext(f"{SEARCH}totalResults") == "1"
+    for query in ("<script>&\"'", "没有这样的课", "%00", ""):
+        feed(small, f"/opds/search?q={quote(query)}")
+
+
+def test_pages_and_kinds(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opds, "_PER_PAGE", 1)
+    path = f"/opds/volume/{small.main.collection}"
+    first = feed(small, path)
+    links = {link.get("rel"): link.get("href") for link in first.findall(f"{ATOM}link")}
+    assert "previous" not in links and links["next"].endswith("?page=2") and links["last"].endswith("?page=2")
+    second = feed(small, links["next"])
+    links = {link.get("rel"): link.get("href") for link in second.findall(f"{ATOM}link")}
+    assert links["previous"] == path and "next" not in links and links["self"].endswith("page=2")
+    facets = [
+        link for link in first.findall(f"{ATOM}link") if link.get("rel") == "http://opds-spec.org/facet"
+    ]
+    active = [link for link in facets if link.get("{http://opds-spec.org/2010/catalog}activeFacet") == "true"]
+    assert len(facets) > 3 and len(active) == 1
+    only = feed(small, f"{path}?kind=video")
+    assert [e.findtext(f"{ATOM}title") for e in only.iter(f"{ATOM}entry")] == ["古诗三首"]
+    assert feed(small, f"{path}?page=999") is not None
+
+
+def test_json_says_the_same(small: Small) -> None:
+    seen, waiting = set(), ["/opds/v2"]
+    while waiting:
+        path = waiting.pop()
+        answer = Client(small.app).get(path, base_url=HOST)
+        assert answer.status_code == 200 and answer.content_type == "application/opds+json"
+        told = json.loads(answer.data)
+        assert told["metadata"]["title"] and [one["rel"] for one in told["links"]].count("self") == 1
+        assert set(told) & {"navigation", "publications", "groups"}, "a feed holds one of them"
+        waiting += [urljoin(path, one["href"]) for one in told.get("navigation", ())]
+        for one in told.get("publications", ()):
+            assert one["metadata"]["title"] and one["metadata"]["identifier"].startswith("urn:")
+            assert any(link["rel"] == OPEN and link["type"] for link in one["links"])
+            seen.add(one["metadata"]["title"])
+    assert seen == {"古诗三首", "富饶的西沙群岛", "笔算乘法", "静夜思"}
+
+
+def test_what_is_not_there(small: Small, tmp_path: Path) -> None:
+    for path in ("/opds/volume/none", "/opds/subject/none", "/opds/v2/volume/none", "/opds/volume/<b>"):
+        assert Client(small.app).get(path, base_url=HOST).status_code == 404
+    page = Client(small.app).get("/", base_url=HOST).text
+    assert 'rel="alternate" type="application/atom+xml;profile=opds-catalog;kind=navigation"' in page
