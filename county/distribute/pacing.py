@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,6 @@ class Pace:
         rate = min(self.rate(environ, now), _NO_LIMIT - 1) or _NO_LIMIT
         try:
             # Each time: the connection may have been paced for the request before.
-            sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, rate)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, struct.pack("=I", rate))
         except OSError:
             pass  # an old kernel: better fast than not at all

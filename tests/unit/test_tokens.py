@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,15 @@ def test_the_total_rate_is_shared() -> None:
             assert seeder + pace.share(0.0) * max(1, answers) <= 1000
             assert pace.share(0.0) * max(1, answers) >= 240
     assert Pace(0, lambda now: 5, lambda: 3).share(0.0) == 0
+
+
+def test_the_kernel_is_told_the_rate_and_told_again_that_there_is_none() -> None:
+    pace = Pace(0, lambda now: 0, lambda: 1)
+    with socket.socket() as sock:
+        for said, rate in (("rtp=800", 100_000), ("", 0xFFFFFFFF), ("rtp=100", 12_500)):
+            pace.hold({"gunicorn.socket": sock, "HTTP_CMCD_REQUEST": said}, 0.0)
+            told = sock.getsockopt(socket.SOL_SOCKET, 47, 4)  # SO_MAX_PACING_RATE
+            assert int.from_bytes(told, sys.byteorder) == rate
 
 
 @pytest.mark.parametrize(
