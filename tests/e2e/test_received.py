@@ -34,7 +34,7 @@ def test_a_foreign_file_is_kept_with_the_pin(
     manage = f"{box.url}/received/manage"
     assert browser.get(manage, timeout=20).url.startswith(f"{box.url}/pin")
     assert browser.post(f"{box.url}/pin", data={"pin": "999999"}, timeout=20).status_code == 403
-    page = browser.post(f"{box.url}/pin", data={"pin": PIN}, timeout=20)
+    page = browser.post(f"{box.url}/pin", data={"pin": PIN, "next": "/received/manage"}, timeout=20)
     assert page.url == manage and "科普 片.mp4" in page.text
 
     def change(**form: str) -> None:

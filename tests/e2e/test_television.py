@@ -59,9 +59,7 @@ def display() -> Iterator[str]:
 class Screen:
     """The kiosk on a display: keys go in through X, what it shows is asked through its debugging port."""
 
-    def __init__(self, display: str, url: str, folder: Path) -> None:
-        from playwright.sync_api import sync_playwright
-
+    def __init__(self, display: str, url: str, folder: Path, chromium: Any) -> None:
         self.environ = {**os.environ, "DISPLAY": display, "HOME": str(folder)}
         self.environ.pop("WAYLAND_DISPLAY", None)
         profile = folder / "profile"
@@ -83,9 +81,10 @@ class Screen:
         while not (port.exists() and len(port.read_text().splitlines()) > 1):
             assert self.process.poll() is None and time.monotonic() < deadline, "the kiosk did not come up"
             time.sleep(0.05)
-        self.playwright = sync_playwright().start()
-        browser = self.playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port.read_text().split()[0]}")
-        self.page = browser.contexts[0].pages[0]
+        self.browser = chromium.browser_type.connect_over_cdp(
+            f"http://127.0.0.1:{port.read_text().split()[0]}"
+        )
+        self.page = self.browser.contexts[0].pages[0]
         self.page.set_default_timeout(60_000)
         # there is no window manager here; on a box cage lays its one window over the whole screen
         window = ["search", "--sync", "--onlyvisible", "--class", "chromium"]
@@ -105,7 +104,7 @@ class Screen:
             return None
 
     def close(self) -> None:
-        self.playwright.stop()
+        self.browser.close()
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(10)
@@ -120,8 +119,9 @@ def test_a_lesson_plays_by_arrow_keys_alone(
     display: str,
     tmp_path: Path,
     wait_until: Callable[..., None],
+    chromium: Any,
 ) -> None:
-    screen = Screen(display, f"{web.url}/tv", tmp_path)
+    screen = Screen(display, f"{web.url}/tv", tmp_path, chromium)
     try:
 
         def at(path: str) -> None:
