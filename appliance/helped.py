@@ -15,7 +15,9 @@ from content_sync.formats.canonical import dump
 from content_sync.ports import Clock
 
 SOCKET = Path("/run/lessonbox/helper.sock")
-_MEDIA = Path("/media/lessonbox")
+#: Where the helper mounts sticks; what a clock.json says that it is.
+MEDIA = Path("/media/lessonbox")
+CLOCK_FORMAT = "lessonbox-clock/1"
 _PATIENCE = 90.0
 #: The system's clock is left alone while it is right by so many seconds beside its uncertainty.
 _NEAR = 30
@@ -50,7 +52,7 @@ class Helper:
     def writable(self, top: Path) -> Iterator[None]:
         """Meanwhile the stick at `top` can be written; the helper mounts them read-only. Raises BusyError,
         StorageError."""
-        if top.parent != _MEDIA or not self.there() or not _read_only(top):
+        if top.parent != MEDIA or not self.there() or not _read_only(top):
             yield
             return
         self.ask("writable", top.name)
@@ -84,7 +86,7 @@ class ClockSetter:
         if now < self._next or not self._helper.there():
             return False
         self._next = now + _AGAIN
-        told = {"format": "lessonbox-clock/1", "boot": self._clock.boot_id(), "at": int(now), "unix": unix}
+        told = {"format": CLOCK_FORMAT, "boot": self._clock.boot_id(), "at": int(now), "unix": unix}
         write_durable(self._path, dump(told | {"floor": floor.floor}))
         try:
             self._helper.ask("set-clock")

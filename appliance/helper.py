@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.helped import CLOCK_FORMAT, MEDIA
 from appliance.sticks import mount_sources
 from appliance.usage.dating import believable
 from content_sync.adapters.clock import SystemClock
@@ -30,8 +31,6 @@ from content_sync.errors import ClockError, FormatError, LessonBoxError, NotFoun
 from content_sync.formats.canonical import check_format, load
 from content_sync.ports import Clock
 
-CLOCK_FORMAT = "lessonbox-clock/1"
-MEDIA = Path("/media/lessonbox")
 PROGRAMS = ("lessonbox-web.service", "lessonbox-sync.service", "lessonbox-agent.service")
 _USER = "lessonbox"
 _MAX = 4096

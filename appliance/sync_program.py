@@ -256,10 +256,10 @@ class _Requests:
             elif _is_request(name, "import") and path not in self._imports:
                 self._begin_import(path)
             elif _is_request(name, "received") and path not in self._asked:
-                self._ask(path)
+                self._ask(path, self._ask_received)
         for path in local_requests(incoming):
             if path not in self._asked:
-                self._ask_local(path)
+                self._ask(path, self._ask_local)
         for request, asked in list(self._asked.items()):
             if asked.done:
                 del self._asked[request]
@@ -282,9 +282,9 @@ class _Requests:
             return
         self._imports[request] = self._box.engine.begin_import(_stages(self._box, path))
 
-    def _ask(self, path: Path) -> None:
+    def _ask(self, path: Path, ask: Callable[[Path], Asked | LocalAsked | None]) -> None:
         try:
-            asked = self._box.engine.ask_received(parse_request(read_capped(path, MAX_ITEM)))
+            asked = ask(path)
         except LessonBoxError:
             asked = None
         if asked is None:
@@ -292,16 +292,12 @@ class _Requests:
         else:
             self._asked[path] = asked
 
-    def _ask_local(self, path: Path) -> None:
-        try:
-            request = parse_local(read_capped(path, MAX_LOCAL))
-            asked = self._box.engine.ask_local(request, path.stem.rpartition("-")[2])
-        except LessonBoxError:
-            asked = None
-        if asked is None:
-            path.unlink(missing_ok=True)
-        else:
-            self._asked[path] = asked
+    def _ask_received(self, path: Path) -> Asked | None:
+        return self._box.engine.ask_received(parse_request(read_capped(path, MAX_ITEM)))
+
+    def _ask_local(self, path: Path) -> LocalAsked | None:
+        request = parse_local(read_capped(path, MAX_LOCAL))
+        return self._box.engine.ask_local(request, path.stem.rpartition("-")[2])
 
     def _answer(self, request: Path, job: Import) -> None:
         try:

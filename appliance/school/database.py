@@ -35,6 +35,13 @@ def _steps() -> list[str]:
     return [entry.read_text("utf-8") for entry in found]
 
 
+def _connected(where: str) -> sqlite3.Connection:
+    """A connection to a path or URI, for any thread, outside of transactions."""
+    return sqlite3.connect(
+        where, timeout=10, isolation_level=None, uri=where.startswith("file:"), check_same_thread=False
+    )
+
+
 class School:
     """The school's own book, for any number of threads of one process."""
 
@@ -83,7 +90,7 @@ class School:
 
     def _open(self) -> sqlite3.Connection:
         steps = _steps()
-        connection = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        connection = _connected(str(self.path))
         try:
             known = connection.execute("PRAGMA user_version").fetchone()[0]
             if known > len(steps):
@@ -139,9 +146,7 @@ class School:
             where, connection = getattr(self._local, "connection", ("", None))
             if connection is None or where != self._where:
                 where = self._where
-                connection = sqlite3.connect(
-                    where, timeout=10, isolation_level=None, uri=where.startswith("file:")
-                )
+                connection = _connected(where)
                 connection.execute("PRAGMA cache_size = -128")  # web has many threads
                 connection.row_factory = sqlite3.Row
                 connection.execute("PRAGMA query_only = 1")
@@ -156,16 +161,7 @@ class School:
         """Another number after every change of the book. Raises BusyError, StorageError."""
         with sqlite_errors(self.path.name):
             where = self._where
-            return self._watch.version(
-                where,
-                lambda: sqlite3.connect(
-                    where,
-                    timeout=10,
-                    isolation_level=None,
-                    uri=where.startswith("file:"),
-                    check_same_thread=False,
-                ),
-            )
+            return self._watch.version(where, lambda: _connected(where))
 
     def kept(self, key: Hashable, read: Callable[[], Any]) -> Any:
         """What `read` gave for this key, read once until the book changes; nobody may change it. Raises as

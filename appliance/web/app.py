@@ -49,6 +49,7 @@ from appliance.web.flash import Flash
 from appliance.web.guard import Guard, own_page
 from appliance.web.machine import Machine
 from appliance.web.pin import Pin
+from appliance.web.progress import Progress
 from appliance.web.search.index import Index
 from appliance.web.sharing import Sharing
 from content_sync.adapters.sending import Streams
@@ -231,13 +232,14 @@ def _flask(board: Board) -> Flask:
         name: value for name, value in values.items() if value
     }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.register_blueprint(pages.blueprint(board))
-    app.register_blueprint(api.blueprint(board))
     guard = Guard(board.pin)
+    progress = Progress(board, guard)
+    app.register_blueprint(pages.blueprint(board, progress))
+    app.register_blueprint(api.blueprint(board))
     app.register_blueprint(guard.blueprint())
     app.register_blueprint(received.blueprint(board, guard))
     app.register_blueprint(classes.blueprint(board, guard))
-    app.register_blueprint(school.blueprint(board, guard))
+    app.register_blueprint(school.blueprint(board, guard, progress))
     app.register_blueprint(rooms.blueprint(board, guard))
     app.register_blueprint(help.blueprint(board, guard))
     app.register_blueprint(enrol.blueprint(board, guard))

@@ -10,11 +10,10 @@ from werkzeug.wrappers import Response as Answer
 from appliance.school import baskets as book
 from appliance.school import uploads
 from appliance.school.baskets import Basket, Item
-from appliance.school.database import School
 from appliance.web import words
-from appliance.web.guard import Guard, own_page
+from appliance.web.guard import Guard
 from appliance.web.local import GRADES, OTHER
-from appliance.web.views import Views
+from appliance.web.views import OfSchool
 from content_sync.errors import LocalError
 from content_sync.formats.local import ANY_GRADE, LocalRequest, heading
 
@@ -22,44 +21,29 @@ if TYPE_CHECKING:
     from appliance.web.app import Board
 
 
-class BasketPages(Views):
+class BasketPages(OfSchool):
     """The views."""
 
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
-
-    def _school(self) -> School:
-        if self.board.school is None:
-            abort(404)
-        return self.board.school
-
     def _basket(self, identity: str) -> Basket:
-        found = book.basket(self._school(), identity) if book.is_basket_id(identity) else None
+        found = book.basket(self.school, identity) if book.is_basket_id(identity) else None
         if found is None:
             abort(404)
         return found
 
-    def _own_form(self) -> None:
-        if not own_page():
-            abort(403)
-
     def baskets(self) -> str:
         """All baskets."""
-        return render_template("baskets.html", baskets=book.all_baskets(self._school()))
+        return render_template("baskets.html", baskets=book.all_baskets(self.school))
 
     def make(self) -> Answer:
         """A new one."""
-        self._own_form()
         try:
-            made = book.make(self._school(), request.form.get("name", ""))
+            made = book.make(self.school, request.form.get("name", ""))
         except LocalError:
             abort(400)
         return redirect(url_for("baskets.basket", basket=made), 303)
 
     def add(self) -> Answer:
         """Put a resource that is here into the basket that this board fills."""
-        self._own_form()
         lesson, resource = request.form.get("lesson", ""), request.form.get("resource", "")
         found = self.reader.present_lesson(lesson)
         this = next((r for r in found.resources if r.id == resource), None) if found else None
@@ -68,7 +52,7 @@ class BasketPages(Views):
             abort(404)
         item = Item(found.id, this.id, this.title, this.kind, found.title)
         try:
-            target = book.put(self._school(), g.board, wanted, item)
+            target = book.put(self.school, g.board, wanted, item)
         except LocalError:
             abort(400)
         return redirect(url_for("baskets.basket", basket=target, lesson=found.id, resource=this.id), 303)
@@ -107,8 +91,7 @@ class BasketPages(Views):
 
     def change(self, basket: str) -> Answer:
         """Another name, another order, one less."""
-        self._own_form()
-        found, form, school = self._basket(basket), request.form, self._school()
+        found, form, school = self._basket(basket), request.form, self.school
         if "name" in form:
             book.rename(school, found.id, form["name"])
         for name, do in (("up", book.move_up), ("out", book.take_out)):
@@ -130,7 +113,7 @@ class BasketPages(Views):
         if self.board.incoming is None or not found.items:
             abort(400)
         head = heading(found.name, request.form.get("subject", ""), request.form.get("grade", ""))
-        lesson = book.shared_as(self._school(), found.id)
+        lesson = book.shared_as(self.school, found.id)
         items = tuple((item.lesson, item.resource) for item in found.items)
         uploads.leave(self.board.incoming, LocalRequest("basket", lesson, head, items=items))
         return redirect(url_for("baskets.basket", basket=found.id), 303)

@@ -14,11 +14,10 @@ from werkzeug.wrappers import Response as Answer
 
 from appliance.school import cards as book
 from appliance.school.cards import Card, Seen
-from appliance.school.database import School
 from appliance.school.rooms import rooms
 from appliance.web.door import Door
 from appliance.web.guard import Guard
-from appliance.web.views import Views
+from appliance.web.views import OfSchool
 from content_sync.errors import FormatError, LessonBoxError, TooBigError
 from content_sync.formats.policy import MAX_NOTE, parse_cards
 from content_sync.ports import CollectionRow, LessonRow
@@ -42,18 +41,12 @@ class Waiting:
     seen: Seen | None
 
 
-class Cards(Views):
+class Cards(OfSchool):
     """Cards on boards, and the office's page."""
 
     def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
+        super().__init__(board, guard)
         self._door = Door(60, 60, board.clock.monotonic)
-
-    def _book(self) -> School:
-        if self.board.school is None:
-            abort(404)
-        return self.board.school
 
     def _now(self) -> int | None:
         """Unix seconds; None when the clock cannot be right."""
@@ -76,7 +69,7 @@ class Cards(Views):
 
     def _all(self) -> list[Card]:
         """The county's and the school's, newest first as far as that is known."""
-        return [*self._county(), *book.cards(self._book())]
+        return [*self._county(), *book.cards(self.school)]
 
     def _of_board(self) -> list[Waiting]:
         """All cards that are meant for the board that asks, put away or not."""
@@ -116,10 +109,10 @@ class Cards(Views):
         spot = book.spot_of(g.place.room, g.board)
         away = found.seen is not None and found.seen.away if asked == "open" else asked == "away"
         try:
-            book.mark(self._book(), identity, spot, asked == "open", away, self._now())
+            book.mark(self.school, identity, spot, asked == "open", away, self._now())
         except TooBigError:
-            book.forget(self._book(), {card.id for card in self._all()})
-            book.mark(self._book(), identity, spot, asked == "open", away, self._now())
+            book.forget(self.school, {card.id for card in self._all()})
+            book.mark(self.school, identity, spot, asked == "open", away, self._now())
         if asked == "open" and found.row is not None:
             return redirect(url_for("pages.lesson", lesson=found.card.lesson), 303)
         return redirect(url_for("cards.here" if request.form.get("here") else "pages.home"), 303)
@@ -139,7 +132,7 @@ class Cards(Views):
                 hits = self.hits(self.board.index.find(query, limit=_FOUND).ids)["hits"]
             except LessonBoxError as error:
                 log.error("search: %s", error)
-        school = self._book()
+        school = self.school
         named, places = {room.id: room.name for room in rooms(school)}, self.reader.places()
         seen = book.seen(school)
         pushed = [
@@ -178,7 +171,7 @@ class Cards(Views):
             today = self._local(now)
             until = now + days * 86400 - (today.hour * 3600 + today.minute * 60 + today.second) - 1
         try:
-            book.push(self._book(), row.id, request.form.get("note", ""), chosen, until, now)
+            book.push(self.school, row.id, request.form.get("note", ""), chosen, until, now)
         except FormatError:
             return self._office(secret, "note")
         except TooBigError:
@@ -188,7 +181,7 @@ class Cards(Views):
     def withdraw(self) -> Answer:
         """The office takes a card back."""
         self.guard.require()
-        book.withdraw(self._book(), request.form.get("card", ""))
+        book.withdraw(self.school, request.form.get("card", ""))
         return redirect(url_for("cards.office"), 303)
 
 

@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.web.guard import Guard
-from appliance.web.views import Views
+from appliance.web.views import Guarded
 from content_sync.errors import LessonBoxError, StorageError, TooBigError
 from content_sync.formats.enrolment import MAX_ENROLMENT, Enrolment
 
@@ -33,12 +33,8 @@ class Enrolling(Protocol):
         """Enrol with what was uploaded. Raises LessonBoxError."""
 
 
-class Enrol(Views):
+class Enrol(Guarded):
     """While it is not enrolled, home leads here; afterwards the page says whose box it is."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
 
     def first(self) -> Answer | None:
         """Home of a box that has nothing to show leads to where that can be changed."""

@@ -13,7 +13,7 @@ from appliance.health.faults import WELL, fault_of, spoken, urgency
 from appliance.web import troubles
 from appliance.web.guard import Guard
 from appliance.web.remote import qr
-from appliance.web.views import Views
+from appliance.web.views import Guarded
 from content_sync.errors import LessonBoxError
 
 if TYPE_CHECKING:
@@ -23,12 +23,8 @@ log = logging.getLogger(__name__)
 _SHOWN = 4
 
 
-class Help(Views):
+class Help(Guarded):
     """Says what is worst in a short number and a code to scan; the diagnosis itself wants the PIN."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
 
     def page(self) -> str:
         """The number, what it means, and the code."""

@@ -21,7 +21,7 @@ from appliance.school.uploads import Receiving, Uploads
 from appliance.web import words
 from appliance.web.guard import Guard
 from appliance.web.i18n import N_, gettext
-from appliance.web.views import Views
+from appliance.web.views import Guarded
 from content_sync.adapters.files import read_capped
 from content_sync.adapters.stick import StickFiles
 from content_sync.errors import (
@@ -62,12 +62,8 @@ _PLAYED = ("video/mp4", "audio/mpeg", "audio/mp4", "audio/wav")
 _MOST_TEXT = 512 << 10
 
 
-class LocalPages(Views):
+class LocalPages(Guarded):
     """The views."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
 
     # What everybody sees
 

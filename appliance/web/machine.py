@@ -9,12 +9,11 @@ from flask import abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance import sticks
-from appliance.web.guard import Guard
-from appliance.web.views import Views
+from appliance.web.views import Guarded
 from content_sync.errors import LessonBoxError
 
 if TYPE_CHECKING:
-    from appliance.web.app import Board
+    pass
 
 
 class Machine(Protocol):
@@ -39,12 +38,8 @@ class Machine(Protocol):
         """Let go of the stick of this name, so that it can be pulled out."""
 
 
-class Desk(Views):
+class Desk(Guarded):
     """Pages behind the PIN."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
 
     def stick(self, held: bool = False) -> str:
         """Sticks that are plugged in, what can be done with them, how far it is; `held`: one is in use."""

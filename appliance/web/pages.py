@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from appliance.web.app import Board
 
 
-def blueprint(board: Board) -> Blueprint:
+def blueprint(board: Board, progress: Progress) -> Blueprint:
     """The routes."""
     routes = Blueprint("pages", __name__)
     today, browse, quizzes = Today(board), Browse(board), Quizzes(board)
@@ -37,7 +37,7 @@ def blueprint(board: Board) -> Blueprint:
         ("/lesson/<lesson>/<resource>", "resource", teach.resource),
         ("/lesson/<lesson>/<resource>/print", "paper", quizzes.paper),
         ("/search", "search", Find(board).search),
-        ("/status", "status", Progress(board).status),
+        ("/status", "status", progress.status),
     )
     for rule, name, view in rules:
         routes.add_url_rule(rule, name, view)

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Answer
 from appliance import asked
 from appliance.web import expecting, shelves, troubles, words
 from appliance.web.guard import Guard
-from appliance.web.views import Views
+from appliance.web.views import Guarded
 from content_sync.ports import CollectionRow, PlannedRow, TallyRow
 
 if TYPE_CHECKING:
@@ -63,12 +63,11 @@ def taken(places: dict[str, CollectionRow], rows: Iterable[TallyRow]) -> list[Ta
     return sorted(made, key=lambda one: (-one.bytes, one.subject))
 
 
-class Progress(Views):
+class Progress(Guarded):
     """The status page, which everyone may see, and with the PIN each volume and the space."""
 
-    def __init__(self, board: Board, guard: Guard | None = None) -> None:
-        super().__init__(board)
-        self.guard = guard or Guard(board.pin)
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board, guard)
         self._taken_of: tuple[int, list[Taken]] = -1, []
 
     def status(self) -> str:

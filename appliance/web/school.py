@@ -14,7 +14,7 @@ from appliance.web.guard import Guard
 from appliance.web.i18n import N_
 from appliance.web.machine import Desk
 from appliance.web.progress import Progress
-from appliance.web.views import Views
+from appliance.web.views import Guarded
 
 if TYPE_CHECKING:
     from appliance.web.app import Board
@@ -50,12 +50,8 @@ DOORS = (
 )
 
 
-class SchoolPages(Views):
+class SchoolPages(Guarded):
     """The hub and what only looks."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
 
     def home(self) -> str:
         """The doors; nothing here needs the PIN."""
@@ -117,10 +113,10 @@ class SchoolPages(Views):
         )
 
 
-def blueprint(board: Board, guard: Guard) -> Blueprint:
+def blueprint(board: Board, guard: Guard, progress: Progress) -> Blueprint:
     """The routes `/school…` that no other area has."""
     routes, pages = Blueprint("school", __name__), SchoolPages(board, guard)
-    progress, desk, sheet = Progress(board, guard), Desk(board, guard), DoorSheet(board)
+    desk, sheet = Desk(board, guard), DoorSheet(board)
     rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         ("/school", "home", pages.home, ("GET",)),
         ("/school/problems", "problems", pages.problems, ("GET",)),

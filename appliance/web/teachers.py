@@ -10,26 +10,19 @@ from werkzeug.wrappers import Response as Answer
 from appliance.school import sheets
 from appliance.school.database import School
 from appliance.school.teachers import check_pin, remove, save, set_pin, teachers
-from appliance.web.guard import Guard
-from appliance.web.views import Views
+from appliance.web.views import OfSchool
 from content_sync.errors import FormatError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from appliance.web.app import Board
+    pass
 
 
-class Teachers(Views):
+class Teachers(OfSchool):
     """The page, and what its forms change."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        super().__init__(board)
-        self.guard = guard
 
     def page(self) -> Answer:
         """The list; a POST changes one line of it."""
-        school = self.board.school
-        if school is None:
-            abort(404)
+        school = self.school
         secret = self.guard.require()
         said, status = "", 200
         if request.method == "POST":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,7 @@ class Today(Views):
 
     def _asked(self) -> tuple[object, ...]:
         """Who asks for what. A board that nobody has seen before is like any other such."""
-        shared: dict[str, Any] = dict(current_app.jinja_env.globals)
+        shared: Mapping[str, Any] = current_app.jinja_env.globals
         return (
             "" if g.new_board else g.board,
             language(),

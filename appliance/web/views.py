@@ -123,12 +123,16 @@ class Views:
         ]
 
 
-class OfSchool(Views):
-    """Views that stand on the school's book."""
+class Guarded(Views):
+    """Views of which some ask for the PIN."""
 
     def __init__(self, board: Board, guard: Guard) -> None:
         super().__init__(board)
         self.guard = guard
+
+
+class OfSchool(Guarded):
+    """Views that stand on the school's book."""
 
     @property
     def school(self) -> School:

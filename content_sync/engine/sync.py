@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from content_sync.core.calendar import Wishes
@@ -256,8 +255,10 @@ class Engine:
         self._dirty = True
 
     def _take_signed(self, offer: Offer) -> None:
-        with suppress(NetworkError):  # a drop has none
+        try:
             self._refresh.take(offer)
+        except NetworkError as error:  # a drop has none
+            _log.info("%s", error.what)
 
     def _refresh_from_county(self, now: float) -> None:
         self._refreshed = True

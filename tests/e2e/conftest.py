@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from content_sync.formats.lesson import Lesson
+from tests.box import SmallBox
+from tests.e2e.board import WebProcess
 from tests.e2e.browser import chromium, open_tab
 from tests.e2e.programs import Box, County
 
 __all__ = ["chromium", "make_box", "make_county", "open_tab"]
+
+
+@pytest.fixture(scope="module")
+def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
+    """The pages of the box that a module's `made` makes."""
+    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
+    yield process
+    process.stop()
 
 
 @pytest.fixture

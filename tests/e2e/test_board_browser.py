@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,6 @@ Opener = Callable[..., Any]
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     folder: Path = tmp_path_factory.mktemp("box")
     return sample(folder, int(time.time()), film(folder / "film.mp4"))
-
-
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
 
 
 def recorded(box: SmallBox, resource: str) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,13 +35,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     lesson = box.lesson(YUWEN, "第六单元 祖国河山", 17, "古诗三首", (slides, book), unit_no=6)
     box.write(int(time.time()))
     return box, lesson
-
-
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
 
 
 class Reader:

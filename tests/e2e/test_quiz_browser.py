@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     lesson = box.lesson(YUWEN, "第六单元 祖国河山", 17, "古诗三首", (every, many), unit_no=6)
     box.write(int(time.time()))
     return box, lesson
-
-
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
 
 
 class Desk:

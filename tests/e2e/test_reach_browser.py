@@ -66,13 +66,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     return box, main
 
 
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
-
-
 def main_pages(main: Lesson) -> list[str]:
     lesson = f"/lesson/{main.id}"
     return [

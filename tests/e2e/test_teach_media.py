@@ -9,7 +9,7 @@ import struct
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -138,13 +138,6 @@ def make_box(folder: Path) -> tuple[SmallBox, Lesson]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     return make_box(tmp_path_factory.mktemp("media"))
-
-
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
 
 
 def board_of(tab: Any) -> str:

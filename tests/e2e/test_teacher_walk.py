@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,13 +37,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     save_room(school, check_room("三年级教室", ["三年级"], {}, [], "r-1"))
     save_teacher(school, "王秀英", "语文")
     return box, main
-
-
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
 
 
 class Hand:

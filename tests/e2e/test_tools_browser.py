@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,13 +34,6 @@ WHOLE = (0, 0, 1, 1)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
     return sample(tmp_path_factory.mktemp("box"), int(time.time()))
-
-
-@pytest.fixture(scope="module")
-def web(made: tuple[SmallBox, Lesson]) -> Iterator[WebProcess]:
-    process = WebProcess(made[0], "threads = 24\nstreams = 16\n")
-    yield process
-    process.stop()
 
 
 class Kit:
