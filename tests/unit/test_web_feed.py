@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from content_sync.adapters.libtorrent.lan import Held
+from content_sync.adapters.libtorrent.session import lt
 from content_sync.adapters.libtorrent.web import Feed, Peer
 from content_sync.adapters.ranges import Answer, Range
 from content_sync.formats import torrent
@@ -32,9 +33,13 @@ class Handle:
         self.whole = [True] + [False] * (PACKAGE.pieces - 1)
         self.queue: list[dict[str, Any]] = []
         self.received = 0
+        self.dropped: set[int] = set()
+        self.state = lt.torrent_status.downloading
 
     def status(self, _flags: int) -> Any:
-        return SimpleNamespace(pieces=list(self.whole), total_payload_download=self.received)
+        return SimpleNamespace(
+            pieces=list(self.whole), total_payload_download=self.received, state=self.state
+        )
 
     def get_download_queue(self) -> list[dict[str, Any]]:
         return self.queue
@@ -43,6 +48,8 @@ class Handle:
         return self.whole[piece]
 
     def add_piece(self, piece: int, data: bytes, _flags: int) -> None:
+        if piece in self.dropped:
+            return
         assert piece not in self.added
         self.added[piece] = data
         self.whole[piece] = True
@@ -112,6 +119,32 @@ def test_what_came_of_a_broken_request_is_kept_and_the_rest_asked_again(case: Ca
     assert case.handle.added == {}
     again = case.ask()[0]
     assert (again.block, again.length) == (first.block + 2, first.length - 2 * BLOCK)
+
+
+def test_libtorrent_is_given_no_piece_while_it_still_checks(case: Case) -> None:
+    """It would drop it without a word, and the job would never end."""
+    case.handle.state = lt.torrent_status.checking_resume_data
+    root = PACKAGE.files[1].file.root
+    case.partial.write_bytes(DATA)
+    case.feed.fill(root, bytes([1]) * (8 * PER))
+    case.look()
+    assert case.handle.added == {} and case.ask() == []
+    case.handle.state = lt.torrent_status.downloading
+    case.look(0.5)
+    assert sorted(case.handle.added) == list(range(1, 9))
+
+
+def test_a_piece_without_an_answer_is_handed_over_again(case: Case) -> None:
+    case.look(1.0)
+    case.partial.write_bytes(DATA)
+    case.handle.dropped = {3}
+    case.feed.fill(PACKAGE.files[1].file.root, bytes([1]) * (8 * PER))
+    assert 3 not in case.handle.added
+    case.handle.dropped = set()
+    case.look(20.0)
+    assert 3 not in case.handle.added, "it may only be slow"
+    case.look(40.0)
+    assert sorted(case.handle.added) == list(range(1, 9))
 
 
 def test_a_wrong_block_is_not_written(case: Case) -> None:

@@ -181,6 +181,8 @@ class LibtorrentSwarm:
                 running.ended = running.ended or not running.job.whole
             elif isinstance(alert, lt.torrent_error_alert | lt.file_error_alert):
                 running.error = running.error or alert.message()
+            elif isinstance(alert, lt.torrent_checked_alert):
+                running.feed.ready()
             elif isinstance(alert, lt.hash_failed_alert):
                 running.bad += 1
                 running.feed.bad(alert.piece_index)

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from content_sync.adapters.libtorrent.lan import MOST_BYTES, Held, Lan
+from content_sync.adapters.libtorrent.session import lt
 from content_sync.adapters.ranges import Answer, Range
 from content_sync.core.sharing import SILENT_SECONDS, Turns
 from content_sync.formats.hashtree import BLOCK, block_count, block_length, block_ok
@@ -29,6 +30,9 @@ NEAR_PATIENCE = 8.0
 #: Pieces of slow neighbours that are stepped in for at once.
 _STEP_IN = 2
 _QUERY_PIECES = 1 << 3  # torrent_handle::query_pieces
+#: Seconds after which a piece that was handed over without a word from libtorrent is handed over again.
+_HAND_AGAIN = 30.0
+_CHECKING = (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Feed:
         self.error = ""
         self._asked: set[tuple[int, int]] = set()  # (file, block)
         self._ever: set[int] = set()  # pieces that were asked for from here
-        self._handed: set[int] = set()  # pieces that libtorrent is looking at
+        self._handed: dict[int, float] = {}  # pieces that libtorrent is looking at, since when
+        self._looked = 0.0
+        self._ready = False  # libtorrent takes pieces: it drops those that come while it still checks
         self._file_of: dict[int, int] = {}
         self._open: set[int] = set()  # pieces that lack
         for number, entry in enumerate(torrent.files):
@@ -136,6 +142,12 @@ class Feed:
         `held` by HTTP. `wave`: seconds that a request takes."""
         status = self._handle.status(_QUERY_PIECES)
         self._note_whole(status.pieces)
+        self._looked = now
+        if status.state not in _CHECKING:
+            self.ready()
+        for piece in [piece for piece, since in self._handed.items() if now - since > _HAND_AGAIN]:
+            del self._handed[piece]
+            self._hand_over(piece)
         self._order.clear()
         self._near_order.clear()
         if not self._open:
@@ -253,7 +265,7 @@ class Feed:
                 entry = self._job.torrent.files[self._file_of[piece]]
                 self._loose -= sum(block_length(entry.file.length, block) for block in blocks)
                 self._loose = max(0, self._loose)
-        self._handed.discard(piece)
+        self._handed.pop(piece, None)
 
     # What is asked
 
@@ -330,7 +342,16 @@ class Feed:
         """Whether a request is of this feed, and not of an ended job of the same package."""
         return isinstance(wanted.sink, _Sink) and wanted.sink.feed is self
 
+    def ready(self) -> None:
+        """libtorrent has checked what it was told, and takes pieces."""
+        if not self._ready:
+            self._ready = True
+            for piece in sorted(self._open):
+                self._hand_over(piece)
+
     def _hand_over(self, piece: int) -> None:
+        if not self._ready:
+            return
         number, blocks = self._file_of[piece], self._blocks(piece)
         flags = self._flags[number]
         whole = flags is not None and all(flags[blocks.start : blocks.stop])
@@ -345,12 +366,12 @@ class Feed:
             self.error = self.error or f"{file.path.name}: {error.strerror}"
             return
         if not self._handle.have_piece(piece):
-            self._handed.add(piece)
+            self._handed[piece] = self._looked
             self._handle.add_piece(piece, data, 0)
 
     def bad(self, piece: int) -> None:
         """libtorrent found a piece wrong: the disk says which of its blocks are right."""
-        self._handed.discard(piece)
+        self._handed.pop(piece, None)
         if piece in self._open:
             for block in self._blocks(piece):
                 self._check(self._file_of[piece], block)
