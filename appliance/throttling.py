@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from content_sync.engine.throttle import Local
 from content_sync.errors import FormatError, SettingError
 from content_sync.formats.budget import Window, parse_window_text
 from content_sync.settings import Settings
 
+if TYPE_CHECKING:
+    from content_sync.engine.throttle import Local
+
+
+def check_windows(settings: Settings) -> None:
+    """Raises SettingError for what `local_rules` could not read."""
+    _windows(settings, "windows", rate=True)
+    _windows(settings, "live_classes", rate=False)
+
 
 def local_rules(settings: Settings) -> Local:
     """What box.toml says itself. Raises SettingError."""
+    from content_sync.engine.throttle import Local  # all programs check box.toml, sync alone has the throttle
+
     return Local(
         rate=settings.number("download_rate") or None,
         windows=_windows(settings, "windows", rate=True),

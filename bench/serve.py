@@ -52,7 +52,7 @@ def file(name):
 pages, second = open_sockets("127.0.0.1", {port}, 0)
 second.detach()
 import socket
-serve(lambda: app, pages, socket.create_server(("127.0.0.1", 0)), Serving())
+serve(lambda again: app, pages, socket.create_server(("127.0.0.1", 0)), Serving())
 """
 
 

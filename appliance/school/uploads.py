@@ -22,7 +22,7 @@ from content_sync.adapters.files import (
     write_at,
     write_durable,
 )
-from content_sync.adapters.local import requests, upload_path
+from content_sync.adapters.local_requests import requests, upload_path
 from content_sync.errors import BusyError, DiskFullError, LocalError, NotFoundError
 from content_sync.formats.canonical import is_hex
 from content_sync.formats.local import LocalRequest, dump_request, parse_request

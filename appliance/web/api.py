@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from flask import Blueprint, Response, g, has_app_context, jsonify, request
 
@@ -24,11 +24,13 @@ MAX_EVENTS_BODY = 64 << 10
 _MAX_EVENTS = 500
 _MOST = 500
 _PART = 500
-_PIECE = 32 << 10
+#: Lessons in one piece of an answer: each piece is a write of its own.
+_PIECE = 50
 #: Events that say that something plays, of these kinds, and for how many seconds (pages ping every 30 s).
 _PLAYS, _MEDIA, _PLAYS_ON = ("play", "ping"), ("video", "recorded", "audio"), 35.0
 Repairs = Mapping[str, tuple[int, int]]
 _HEX16 = re.compile(r"[0-9a-f]{16}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
 
 
 def error(status: int, code: str, message: str) -> Response:
@@ -53,7 +55,12 @@ def file_url(root: str, path: str, repaired: Repairs | None = None) -> str:
     repaired has another one than before (`repaired`: as StateReader gives it)."""
     times = (repairs() if repaired is None else repaired).get(root, (0, 0))[0]
     again = f"?again={times}" if times else ""
-    return f"/content/{root}/{quote(path.rpartition('/')[2])}{again}"
+    return f"/content/{root}/{_quoted(path.rpartition('/')[2])}{again}"
+
+
+def _quoted(name: str) -> str:
+    """As urllib's quote, in a tenth of its time: a list of lessons names a hundred files."""
+    return _UNSAFE.sub(lambda run: "%" + run[0].encode().hex("%").upper(), name)
 
 
 def resource_json(part: Part, repaired: Repairs | None = None) -> dict[str, Any]:
@@ -139,13 +146,11 @@ def _event(board: Board, value: dict[str, Any]) -> Event:
 
 def _stream(lessons: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield '{"lessons":['
-    joined = ""
-    for number, lesson in enumerate(lessons):
-        joined += ("," if number else "") + json.dumps(lesson, ensure_ascii=False, separators=(",", ":"))
-        if len(joined) > _PIECE:  # each piece is a write of its own
-            yield joined
-            joined = ""
-    yield joined + "]}\n"
+    between, rest = "", iter(lessons)
+    while piece := list(itertools.islice(rest, _PIECE)):
+        yield between + json.dumps(piece, ensure_ascii=False, separators=(",", ":"))[1:-1]
+        between = ","
+    yield "]}\n"
 
 
 def blueprint(board: Board) -> Blueprint:

@@ -12,7 +12,6 @@ from flask import Flask, Response, abort, request
 
 from appliance.web import i18n
 from appliance.web.content import media_type
-from appliance.web.mirror import mirrored
 
 _FOLDER = Path(__file__).parent / "static"
 _MONTH = 30 * 86400
@@ -78,6 +77,8 @@ def install(app: Flask) -> None:
     @app.get("/mirrored/<name>")
     def mirror(name: str) -> Response:
         """A sheet for a language that is written from the right."""
+        from appliance.web.mirror import mirrored  # no language that the box brings
+
         if name in files and name.endswith(".css") and name not in turned:
             turned[name] = _asset(name, mirrored(files[name].plain.decode()).encode())
         return _send(turned.get(name))

@@ -23,7 +23,6 @@ from appliance.web.guard import Guard
 from appliance.web.i18n import N_, gettext
 from appliance.web.views import Guarded
 from content_sync.adapters.files import read_capped
-from content_sync.adapters.stick import StickFiles
 from content_sync.errors import (
     BusyError,
     DiskFullError,
@@ -347,6 +346,8 @@ class LocalPages(Guarded):
     def others(self, lesson: str) -> str:
         """Files that lie on a stick, in a drop folder or on the received shelf; and lessons that another
         school has put on the stick."""
+        from content_sync.adapters.stick import StickFiles  # rare, and heavy
+
         secret = self.guard.require()
         files: list[tuple[str, str, str, int]] = []
         packages: list[tuple[str, str, str]] = []

@@ -14,8 +14,6 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import psutil
-import segno
 from flask import (
     Blueprint,
     Response,
@@ -89,6 +87,8 @@ def _towards(client: str) -> str:
                 return str(probe.getsockname()[0]).partition("%")[0]
         except OSError as error:
             log.info("no way to %s: %s", client, error)
+    import psutil  # here and below: no other page needs it
+
     up = [name for name, told in psutil.net_if_stats().items() if told.isup]
     addresses = psutil.net_if_addrs()
     for found in (one for name in up for one in addresses.get(name, ())):
@@ -99,6 +99,8 @@ def _towards(client: str) -> str:
 
 def qr(text: str) -> Markup:
     """The code as SVG: four quiet modules around it, no style, so that any page may hold it."""
+    import segno
+
     made = segno.make(text, error="m", micro=False)
     return Markup(made.svg_inline(omitsize=True, border=4, light="#fff", svgclass="qr", lineclass=None))
 

@@ -1,8 +1,8 @@
-"""gunicorn around the board: one process of many threads, two ports, and no patience with clients that stand
-still.
+"""gunicorn's thread worker around the board: one process of many threads, two ports, and no patience with
+clients that stand still.
 
-findings.md "Serving" says why: gthread, sendfile, a time-out on every socket, no recycling of the only
-worker.
+Decision 0006 says why: gthread, sendfile, a time-out on every socket, no recycling of the only worker, and no
+second process that watches it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from gunicorn.app.base import BaseApplication
+from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -37,6 +38,8 @@ _SEND_AT_MOST = 16 << 20
 #: Connections that wait between two requests of a board, beside those being answered.
 _KEPT_ALIVE = 2000
 _M_ARENA_MAX = -8  # mallopt(3)
+#: The open sockets of a program that begins anew: its process, and their descriptors.
+_HELD = "LESSONBOX_SOCKETS"
 _BYTES_ACKED = 120  # where tcpi_bytes_acked stands in struct tcp_info (linux/tcp.h)
 
 
@@ -63,11 +66,17 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def open_sockets(host: str, port: int, courseware_port: int) -> tuple[socket.socket, socket.socket]:
-    """The listening sockets of pages and courseware: those that systemd hands over (sd_listen_fds(3), in
-    this order), else new ones. Courseware 0 means the next port, or any if the pages have any.
+    """The listening sockets of pages and courseware: those that this process held before it began anew, or
+    that systemd hands over (sd_listen_fds(3), in this order), else new ones. Courseware 0 means the next
+    port, or any if the pages have any.
 
     Raises BusyError, SetupError.
     """
+    process, *held = os.environ.pop(_HELD, "").split() or [""]
+    if process == str(os.getpid()):
+        for descriptor in held:
+            os.set_inheritable(int(descriptor), False)
+        return socket.socket(fileno=int(held[0])), socket.socket(fileno=int(held[1]))
     given: list[socket.socket] = []
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         given = [socket.socket(fileno=3 + n) for n in range(int(os.environ.get("LISTEN_FDS", "0")))]
@@ -157,8 +166,22 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
 
     patience = 10
     unreadable: Callable[[str], None]
+    again = False
     _pulse = Pulse()
     _threads_work: Future[None] | None = None
+
+    def handle_quit(self, sig: int, frame: object) -> None:
+        """SIGINT and SIGQUIT: end as by SIGTERM, for no arbiter hears them first."""
+        self.handle_exit(sig, frame)
+
+    def begin_anew(self) -> None:
+        """End as by SIGTERM, and let `serve` say that it is to begin anew. From any thread."""
+        self.again = True
+        self.handle_exit(0, None)
+
+    def is_parent_alive(self) -> bool:
+        """There is no arbiter to outlive: who started this program says when it ends."""
+        return True
 
     def notify(self) -> None:
         """This loop has come round (once a second). The service manager hears of it while the threads work
@@ -206,48 +229,45 @@ class _Log(Logger):  # type: ignore[misc]
             super().exception(msg, *args, **kwargs)
 
 
-class _Application(BaseApplication):  # type: ignore[misc]
-    def __init__(self, load: Callable[[], WSGI], options: dict[str, Any]) -> None:
-        self._load, self._options = load, options
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> WSGI:
-        return self._load()
-
-
 def serve(
-    load: Callable[[], WSGI], pages: socket.socket, courseware: socket.socket, how: Serving = Serving()
-) -> None:
-    """Serve `load()` (called once, in the serving process) on both sockets until SIGTERM or SIGINT."""
-    worker = type(
-        "BoardWorker", (_Worker,), {"patience": how.patience, "unreadable": staticmethod(how.unreadable)}
-    )
+    load: Callable[[Callable[[], None]], WSGI],
+    pages: socket.socket,
+    courseware: socket.socket,
+    how: Serving = Serving(),
+) -> bool:
+    """Serve what `load` gives on both sockets until SIGTERM or SIGINT, or until the function that `load` is
+    given is called; then True: it is to begin anew, and `open_sockets` of the program that takes this
+    process over (exec) finds the sockets as they are."""
     options: dict[str, Any] = {
-        "bind": [f"fd://{pages.detach()}", f"fd://{courseware.detach()}"],
-        "worker_class": worker,
-        "workers": 1,
         "threads": how.threads,
         "worker_connections": how.threads + _KEPT_ALIVE,
         "keepalive": how.keep_alive,
         "graceful_timeout": how.grace,
-        "timeout": 120,  # of the heartbeat: a Pi under load may be slow; a hung process is still found
-        "max_requests": 0,
         "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
-        "control_socket_disable": True,
-        "logger_class": _Log,
         "loglevel": os.environ.get("LESSONBOX_LOG", "WARNING").lower(),
-        "proc_name": "lessonbox-web",
         "forwarded_allow_ips": "",
         "limit_request_line": 8190,
     }
+    config = Config()
+    for name, value in options.items():
+        config.set(name, value)
     # Two hundred threads would each get a heap that keeps what one large answer needed once.
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     # Threads hold databases and files, boards hold idle connections: the usual limit of 1024 is too few.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    _Application(load, options).run()
+    loaded = SimpleNamespace(wsgi=lambda: load(worker.begin_anew))
+    worker: _Worker = _Worker(0, 0, [pages.dup(), courseware.dup()], loaded, 0, config, _Log(config))
+    worker.patience, worker.unreadable = how.patience, how.unreadable
+    worker.pid = os.getpid()
+    worker.init_process()
+    if worker.again:
+        held = pages.detach(), courseware.detach()
+        for descriptor in held:
+            os.set_inheritable(descriptor, True)
+        os.environ[_HELD] = " ".join(map(str, (os.getpid(), *held)))
+        return True
+    if worker.nr_conns:  # the grace is over: Python would wait for the threads of those who still read
+        os._exit(0)
+    return False

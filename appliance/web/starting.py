@@ -1,13 +1,10 @@
-"""Starts the board's program: the process that listens, and watches over the one that serves.
-
-The box's modules are loaded by the serving process alone: what the other one had loaded would be held twice,
-for Python writes to what it only reads.
-"""
+"""Starts the board's program: ports first, so that who asks meanwhile waits and is not refused."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.config import BoxPaths, load_settings
@@ -17,8 +14,9 @@ from content_sync.settings import parse_listen
 log = logging.getLogger(__name__)
 
 
-def run(data: Path, listen: str) -> None:
-    """Serve the box's pages until told to end. Raises SetupError, SettingError, BusyError."""
+def run(data: Path, listen: str) -> bool:
+    """Serve the box's pages until told to end; whether to begin anew. Raises SetupError, SettingError,
+    BusyError."""
     paths, settings = BoxPaths(data), load_settings(data)
     host, port = parse_listen(listen)
     pages, courseware = open_sockets(host, port, settings.number("courseware_port"))
@@ -31,12 +29,12 @@ def run(data: Path, listen: str) -> None:
         except OSError as error:
             log.warning("no word about %s: %s", root, error)
 
-    def load() -> WSGI:
+    def load(again: Callable[[], None]) -> WSGI:
         from appliance.web.wiring import build
 
-        return build(data, settings, second, unreadable)
+        return build(data, settings, second, unreadable, again)
 
     shown = f"[{host}]" if ":" in host else host
     print(f"pages http://{shown}:{pages.getsockname()[1]}/", file=sys.stderr)
     print(f"courseware http://{shown}:{second}/", file=sys.stderr, flush=True)
-    serve(load, pages, courseware, Serving(threads=settings.number("threads"), unreadable=unreadable))
+    return serve(load, pages, courseware, Serving(threads=settings.number("threads"), unreadable=unreadable))

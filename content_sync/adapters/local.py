@@ -25,6 +25,7 @@ from content_sync.adapters.files import (
     write_at,
     write_durable,
 )
+from content_sync.adapters.local_requests import upload_path
 from content_sync.adapters.objects import open_regular
 from content_sync.errors import LessonBoxError, LocalError, NotFoundError
 from content_sync.formats import bag
@@ -38,23 +39,6 @@ _ARRIVING = ".arriving"
 _COPY = re.compile(r"[a-z0-9-]{1,80}")
 #: Files of a courseware that are unpacked.
 _MOST_MEMBERS = 5000
-
-
-def upload_path(folder: Path, upload: str) -> Path:
-    """Where web leaves an upload that is whole."""
-    return folder / f"{upload}.data"
-
-
-def requests(incoming: Path) -> list[Path]:
-    """The requests that web has left, the first first."""
-    found = []
-    with suppress(OSError), os.scandir(incoming) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith("local-") and name.endswith(".json") and is_hex(name[6:-5], 16):
-                with suppress(OSError):
-                    found.append((entry.stat().st_mtime_ns, name))
-    return [incoming / name for _, name in sorted(found)]
 
 
 def _size(path: Path) -> int | None:

@@ -39,18 +39,15 @@ def outline(detail: str) -> Outline:
     """Read `detail`, a lesson.json that parse_lesson accepted."""
     parts = []
     for value in json.loads(detail)["resources"]:
-        size, pages, root, path = 0, 0, "", ""
-        for entry in value["files"]:
-            size += entry["size"]
-            if entry["role"] == "page":
-                pages += 1
-            elif entry["role"] == "main":
-                root, path = entry["root"], entry["path"]
+        files = value["files"]
+        roles = [entry["role"] for entry in files]
+        main = files[roles.index("main")]
+        size = sum([entry["size"] for entry in files])
         kind = value["kind"] if value["kind"] in KINDS else "other"
         parts.append(
             Part(
-                value["id"], kind, value["title"], value["media_type"], size, root, path, pages,
-                value.get("seconds"), value.get("language"),
+                value["id"], kind, value["title"], value["media_type"], size, main["root"], main["path"],
+                roles.count("page"), value.get("seconds"), value.get("language"),
             )
         )  # fmt: skip
     return Outline(tuple(parts))

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.web.search import build as search_build
-from appliance.web.search.build import build, pack, unpack
+from appliance.web.search.build import build
 from appliance.web.search.entries import Entry
 from appliance.web.search.index import Index, Indexer
+from appliance.web.search.sets import PART, pack, unpack
 from appliance.web.search.words import known_words, normalise, spellings, squeeze
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, NotFoundError, StorageError
@@ -108,7 +109,7 @@ def test_any_titles(tmp_path_factory: pytest.TempPathFactory, titles: list[str],
         assert set(index.find(query, limit=100).ids) >= brute(titles, query)
 
 
-@given(st.sets(st.integers(0, search_build.PART - 1), min_size=1, max_size=300))
+@given(st.sets(st.integers(0, PART - 1), min_size=1, max_size=300))
 def test_numbers_are_packed_and_unpacked(numbers: set[int]) -> None:
     bits = unpack(pack(numbers))
     assert {n for n in range(bits.bit_length()) if bits >> n & 1} == numbers

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.web.search import build as search_build
-from appliance.web.search.build import unpack, write
+from appliance.web.search.build import write
 from appliance.web.search.entries import Entry, listed
 from appliance.web.search.index import Index, Indexer, Near
+from appliance.web.search.sets import PART, unpack
 from appliance.web.search.update import Anew, update
 from content_sync.adapters.sqlite import StateReader
 from tests.box import SHUXUE, YUWEN, SmallBox, sample
@@ -67,7 +68,7 @@ def held(path: Path) -> tuple[dict[str, set[str]], dict[str, set[str]], list[tup
         tokens: dict[str, set[str]] = {}
         for token, part, numbers in db.execute("SELECT * FROM token"):
             assert numbers
-            tokens.setdefault(token, set()).update(ids(unpack(numbers) << part * search_build.PART))
+            tokens.setdefault(token, set()).update(ids(unpack(numbers) << part * PART))
         masks = {key: ids(int.from_bytes(bits, "little")) for key, bits in db.execute("SELECT * FROM mask")}
         meta = db.execute("SELECT generation, lessons, syllables, vocabulary FROM meta").fetchone()
         assert db.execute("SELECT sum(lessons) FROM collection").fetchone()[0] == len(rows)

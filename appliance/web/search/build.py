@@ -2,9 +2,10 @@
 MB) and the work are never in the program that serves pages.
 
 search.db may be deleted at any time. It is written beside its place and moved in whole, so that readers
-see the old one or the new one. Lessons are numbered in teaching order, in parts of PART; a token's row holds
-the numbers of one part (`pack`), so that building needs no more memory for a larger library. Each collection
-has a few numbers to spare, so that an index can be brought up to date instead of made anew (update.py).
+see the old one or the new one. Lessons are numbered in teaching order, in parts of PART (sets.py); a token's
+row holds the numbers of one part, so that building needs no more memory for a larger library. Each
+collection has a few numbers to spare, so that an index can be brought up to date instead of made anew
+(update.py).
 """
 
 from __future__ import annotations
@@ -22,41 +23,18 @@ from importlib import metadata
 from pathlib import Path
 
 from appliance.web.search.entries import Entry, Listed, library, listed, word_list
+from appliance.web.search.sets import PART, SCHEMA, pack, unpack
 from appliance.web.search.words import runs, sound_tokens, squeeze, variants, whole_sounds
 from content_sync.adapters.files import storage_errors, sync_folder
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, StorageError
 
-SCHEMA = 3
-PART = 1 << 14
 _CACHED = 20_000
 #: What several lessons of a part share this often is kept as bits from the start.
 _SHARED = 64
 _SPOKEN = re.compile(r"[0-9\u3400-\u9fff\U00020000-\U0003ffff]+")
 _PLAIN = re.compile(r"[a-z]{1,6}")
 _TAUGHT = word_list("taught")
-
-
-def pack(numbers: Iterable[int]) -> bytes:
-    """Numbers below PART: as bits (first byte 1) or as a list of 16 bits each (0), whichever is shorter."""
-    held = sorted(set(numbers))
-    if 2 * len(held) <= held[-1] // 8:
-        return b"\0" + array("H", held).tobytes()
-    bits = bytearray(held[-1] // 8 + 1)
-    for number in held:
-        bits[number >> 3] |= 1 << (number & 7)
-    return b"\1" + bytes(bits)
-
-
-def unpack(packed: bytes) -> int:
-    """The same as an int with those bits set."""
-    if packed[0] == 1:
-        return int.from_bytes(packed[1:], "little")
-    held = array("H", packed[1:])
-    bits = bytearray(held[-1] // 8 + 1)
-    for number in held:
-        bits[number >> 3] |= 1 << (number & 7)
-    return int.from_bytes(bits, "little")
 
 
 _squeezed = functools.lru_cache(_CACHED)(squeeze)

@@ -21,11 +21,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import contains
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.web.search import build
-from appliance.web.search.build import PART, SCHEMA, unpack
+from appliance.web.search.sets import PART, SCHEMA, unpack
 from appliance.web.search.words import RUN, known_words, letters, long_runs, normalise, spellings, variants
 from appliance.web.words import grade_order
 from content_sync.adapters.files import storage_errors
@@ -104,9 +104,16 @@ def _numbers(bits: int) -> Iterator[int]:
             byte ^= low
 
 
-def _reading(sound: str, rest: str = "") -> str:
-    """A pattern for one character with a reading `sound`, as build.py writes them."""
-    return f" (?:[^ \n|]*\\|)*{sound}{rest}(?![a-z0-9])[^ \n]*"
+def _sounds_so(sound: str, wanted: Sequence[str]) -> bool:
+    """Whether characters with these readings stand in a row in `sound`, as build.py writes it (` chang|zhang
+    da` a run). `|da|` is a whole reading, `|d` the beginning of one.
+    """
+    for run in sound.split("\n"):
+        its = [f"|{readings}|" for readings in run.split()]
+        for at in range(len(its) - len(wanted) + 1):
+            if wanted[0] in its[at] and all(map(contains, its[at:], wanted)):
+                return True
+    return False
 
 
 class _Library:
@@ -209,7 +216,7 @@ class _Library:
         """Lessons with a run of characters that sound so, by the first letter of each."""
         here = self._both([":" + run for run in long_runs(typed)])
         if len(typed) > RUN:
-            here = self._heard(here, "".join(_reading(letter, "[a-z]*") for letter in typed))
+            here = self._heard(here, [f"|{letter}" for letter in typed])
         return _Sets(here.title, here.all, self._token("=:" + typed))
 
     def syllables(self, typed: str, more: bool = False) -> _Sets:
@@ -222,8 +229,8 @@ class _Library:
                 continue
             here = self._both([f"&{a}'{b}" for a, b in itertools.pairwise(way)], more)
             if len(way) > 2:
-                last = _reading(way[-1], "[a-z]*" if more else "")
-                here = self._heard(here, "".join(_reading(syllable) for syllable in way[:-1]) + last)
+                last = f"|{way[-1]}" if more else f"|{way[-1]}|"
+                here = self._heard(here, [*(f"|{syllable}|" for syllable in way[:-1]), last])
             found |= here
         return _Sets(found.title, found.all, self._token("=!" + typed))
 
@@ -232,11 +239,10 @@ class _Library:
         found = self.syllables(typed) | self.initials(typed)
         return self.syllables(typed, True) if more and not found.all else found
 
-    def _heard(self, here: _Sets, pattern: str) -> _Sets:
-        """Those of few lessons whose readings match."""
+    def _heard(self, here: _Sets, wanted: Sequence[str]) -> _Sets:
+        """Those of few lessons that sound so (see `_sounds_so`)."""
         if not 0 < here.all.bit_count() <= _HEARD:
             return here
-        sounds = re.compile(pattern)
         heard = _bits(
             (
                 number
@@ -244,7 +250,7 @@ class _Library:
                     "SELECT number, sound FROM lesson WHERE number IN (SELECT value FROM json_each(?))",
                     (json.dumps(list(_numbers(here.all))),),
                 )
-                if sounds.search(sound)
+                if _sounds_so(sound, wanted)
             ),
             self.numbers,
         )
@@ -513,7 +519,9 @@ class Indexer:
         if apart:
             self._build(target, old)
         else:
-            build.refresh(self._reader.path, target, old)
+            from appliance.web.search.build import refresh
+
+            refresh(self._reader.path, target, old)
         self._index.path = target
         return True
 

@@ -18,19 +18,16 @@ from pathlib import Path
 
 from appliance.web.search.build import (
     FAST,
-    PART,
-    SCHEMA,
     Masks,
     Texts,
     finish,
     maker,
-    pack,
     put_lesson,
     title_tokens,
     tokens,
-    unpack,
 )
 from appliance.web.search.entries import Listed
+from appliance.web.search.sets import PART, SCHEMA, pack, unpack
 
 #: More changes than this and than a quarter of the library cost as much as an index made anew.
 _FEW = 200
