@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -45,6 +45,8 @@ class Changes:
     reserve_mb: int | None = None
     renditions: tuple[str, ...] = ()
     term: str | None = None
+    class_goal: int | None = None
+    updates: str | None = None
     cards: tuple[PolicyCard, ...] = ()
     withdrawn: tuple[str, ...] = ()
     clear: tuple[str, ...] = ()
@@ -52,7 +54,9 @@ class Changes:
 
 
 #: What `--clear` may name.
-PARTS = ("deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable", "cards")
+PARTS = (
+    "deadlines", "pins", "reserve", "renditions", "term", "class_goal", "budget", "timetable", "cards",
+)  # fmt: skip
 
 
 def choose(library: Library, boxes: Sequence[str], schools: Sequence[str], everyone: bool) -> list[BoxRow]:
@@ -124,8 +128,17 @@ def _changed(library: Library, policy: Policy, changes: Changes, zone: ZoneInfo)
         pins=tuple(dict.fromkeys([*policy.pins, *pins])),
         reserve=policy.reserve if changes.reserve_mb is None else changes.reserve_mb << 20,
         term=policy.term if changes.term is None else _term(changes.term),
+        class_goal=policy.class_goal if changes.class_goal is None else changes.class_goal,
         cards=tuple(c for c in (*policy.cards, *changes.cards) if c.id not in changes.withdrawn),
+        other=_updates(policy.other, changes.updates),
     )
+
+
+def _updates(other: Mapping[str, Any], choice: str | None) -> dict[str, Any]:
+    if choice is None:
+        return dict(other)
+    kept = {key: value for key, value in other.items() if key != "updates"}
+    return kept if choice == "all" else {**kept, "updates": choice}
 
 
 def push(

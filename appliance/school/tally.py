@@ -20,7 +20,6 @@ from appliance.school.database import School
 from appliance.school.timetable import Period
 from appliance.usage import database
 from appliance.usage.dating import NTP, Anchor, Boot, Calendar
-from appliance.usage.outbox import read_boots, witness
 from appliance.usage.sessions import Step, Stored, build
 from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import LessonBoxError
@@ -245,6 +244,8 @@ class Tally:
     def calendar(self) -> Calendar:
         """What is known of the times of this box's boots: by the agent, and by the taps themselves. Raises
         BusyError, StorageError, NewerDataError."""
+        from appliance.usage.outbox import read_boots, witness  # no page waits for this
+
         boots, anchors = read_boots(self._outbox)
         with self._school.read() as db:
             seen = db.execute(

@@ -12,12 +12,15 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from appliance.config import BoxPaths
+from appliance.update.history import told
+from appliance.update.machine import TOLD as UPDATES_TOLD
 from appliance.usage.database import sqlite_errors
 from appliance.usage.outbox import Outbox
 from content_sync.adapters.files import read_capped
@@ -29,6 +32,7 @@ from content_sync.formats.records import (
     DamageRecord,
     OfferRecord,
     Record,
+    UpdateRecord,
     WishRecord,
     dump_record,
 )
@@ -49,6 +53,7 @@ def take_records(outbox: Outbox, paths: BoxPaths, names: bool) -> None:
     take_wishes(outbox, paths.incoming)
     take_offers(outbox, _offers(paths.state_db), paths.local)
     take_damage(outbox, _repairs(paths.state_db))
+    take_updates(outbox, told(UPDATES_TOLD).get("results", []))
     with _reading(paths.school_db) as book:
         if book is not None:
             take_classes(outbox, book, names)
@@ -133,6 +138,20 @@ def take_damage(outbox: Outbox, repairs: Sequence[tuple[str, int, int]]) -> None
             found.append((root, identity, identity, _body(record)))
     if found:
         outbox.take("damage", found[:_AT_ONCE])
+
+
+def take_updates(outbox: Outbox, results: Sequence[Mapping[str, Any]]) -> None:
+    """System updates that were tried since the last look, as root's program tells them."""
+    known, found = outbox.told("updates"), []
+    for it in results:
+        key = f"{it['number']} {int(it['well'])}"
+        identity = _name(f"update {key} {it['at']}")
+        if key not in known:
+            version, why = str(it["version"] or it["number"])[:_TITLE], str(it["why"])[:40]
+            record = UpdateRecord(identity, it["number"], version, it["well"], why, max(0, it["at"]))
+            found.append((key, identity, identity, _body(record)))
+    if found:
+        outbox.take("updates", found[:_AT_ONCE])
 
 
 def _body(record: Record) -> str:

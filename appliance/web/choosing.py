@@ -12,8 +12,9 @@ from content_sync.adapters.sqlite import StateReader
 from content_sync.formats.lesson import Lesson
 from content_sync.ports import CollectionRow, LessonRow
 
-#: Columns of home, and rows below each.
+#: Columns of home, and rows below each; covers of a room that has more grades.
 COVERS, AFTER = 3, 2
+MOST = 6
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Choosing:
 
     def by_timetable(self, coming: Mapping[str, Sequence[Held]]) -> list[Cover]:
         """A cover a grade, what follows below it; with one grade its next periods side by side."""
-        grades = list(coming)[:COVERS]
+        grades = list(coming)[:MOST]
         if len(grades) == 1:
             laters = self._laters(grades[0], coming[grades[0]])
             heads, rest = laters[:COVERS], laters[COVERS:]
@@ -185,19 +186,22 @@ class Choosing:
 
     # Without one
 
-    def by_grade(self, grades: Mapping[str, Sequence[CollectionRow]], first: str) -> list[Cover]:
-        """At most COVERS lessons to start with: one a grade (grade `first`, then those this room had open,
-        then the others in order), and with fewer grades more subjects of the same."""
+    def by_grade(
+        self, grades: Mapping[str, Sequence[CollectionRow]], first: str, most: int = COVERS
+    ) -> list[Cover]:
+        """At most `most` lessons to start with: one a grade (grade `first`, then those this room had open,
+        then the others in order); with a single grade COVERS of its subjects."""
 
         def rank(collection: CollectionRow) -> tuple[int, bool]:
             other = bool(self._volume) and collection.volume not in (self._volume, "全一册")
             return self._recent.get(collection.id, len(self._recent)), other
 
         grades = {grade: self._of_editions(found) for grade, found in grades.items()}
-        chosen = sorted(grades, key=lambda g: (g != first, min(map(rank, grades[g]))))[:COVERS]
+        chosen = sorted(grades, key=lambda g: (g != first, min(map(rank, grades[g]))))[:most]
         picked = [min(grades[grade], key=rank) for grade in chosen]
-        others = sorted((c for grade in chosen for c in grades[grade] if c not in picked), key=rank)
-        picked = sorted([*picked, *others][:COVERS], key=lambda c: words.grade_order(c.grade))
+        if len(chosen) == 1:
+            picked = sorted(grades[chosen[0]], key=rank)[:COVERS]
+        picked = sorted(picked, key=lambda c: words.grade_order(c.grade))
         return [cover for c in picked if (cover := self._free(c, grades[c.grade], picked))]
 
     def _of_editions(self, collections: Sequence[CollectionRow]) -> list[CollectionRow]:

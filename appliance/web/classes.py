@@ -6,7 +6,7 @@ import datetime
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
@@ -17,6 +17,7 @@ from appliance.school.classes import MODES, TEACH, TRAIN, WATCH
 from appliance.school.sheets import Kept, Score, Week
 from appliance.school.tally import Library, Tally
 from appliance.school.teachers import Teacher, enter, teacher, teachers
+from appliance.web import selftest
 from appliance.web.guard import Guard
 from appliance.web.i18n import N_
 from appliance.web.teachers import Teachers
@@ -66,6 +67,10 @@ class Classes(OfSchool):
     def _room(self) -> str | None:
         return g.place.room.id if g.place.room is not None else None
 
+    def _goal(self) -> int:
+        """Classes that a teacher should hold a term: what the county said, else the box's own setting."""
+        return self.reader.class_goal() or self.board.class_goal
+
     def _since(self) -> int | None:
         """When the term began, if the county said it."""
         term, offset = self.reader.term()
@@ -92,7 +97,7 @@ class Classes(OfSchool):
             log.error("who teaches: %s", error)
             return None
         done = score.watch if now.mode == WATCH else score.teach
-        return Teaching(found.name, now.mode, done, self.board.class_goal, now.seconds // 60)
+        return Teaching(found.name, now.mode, done, self._goal(), now.seconds // 60)
 
     def anybody(self) -> bool:
         """Whether there is anybody to choose: only then pages ask."""
@@ -131,7 +136,7 @@ class Classes(OfSchool):
         scores = self.scores()
         return make_response(
             render_template(
-                "who.html", mode=mode, next=self._next(), goal=self.board.class_goal,
+                "who.html", mode=mode, next=self._next(), goal=self._goal(),
                 people=[(one, scores.get(one.id, Score())) for one in teachers(self.school)],
                 now=self.teaching(),
             )
@@ -166,10 +171,14 @@ class Classes(OfSchool):
                 said, status = error.what, 400
         kinds = {one.kind for one in self.tally.unsettled() if one.tap == tap}
         kinds |= sheets.kinds_of(self.school, tap)
+        sheet = sheets.sheet_of(self.school, tap) or sheets.Sheet()
+        tried, solved = selftest.figures(tap)
+        played = bool(tried) and sheet.tried is None
+        if played:
+            sheet = replace(sheet, tried=tried, solved=solved)
         page = render_template(
-            "class_sheet.html", tap=tap, person=person, questions=QUESTIONS, said=said,
-            sheet=sheets.sheet_of(self.school, tap) or sheets.Sheet(), counted=bool(kinds),
-            training=TRAIN in kinds, secret=secret or "",
+            "class_sheet.html", tap=tap, person=person, questions=QUESTIONS, said=said, sheet=sheet,
+            counted=bool(kinds), training=TRAIN in kinds or played, played=played, secret=secret or "",
         )  # fmt: skip
         return make_response(page, status)
 
@@ -180,7 +189,7 @@ class Classes(OfSchool):
         scores = self.scores()
         return render_template(
             "classes.html", people=[(one, scores.get(one.id, Score())) for one in people],
-            goal=self.board.class_goal, weeks=self._weeks(), day=_day, school=self._name(),
+            goal=self._goal(), weeks=self._weeks(), day=_day, school=self._name(),
             fresh=self._mine(),
         )  # fmt: skip
 
@@ -207,7 +216,7 @@ class Classes(OfSchool):
         names = {one.teacher: one.name for one in found.classes}
         return render_template(
             "class_week.html", week=found, classes=classes, person=person, names=names, day=_day,
-            counts=sheets.sum_up(classes), scores=self.scores(), goal=self.board.class_goal,
+            counts=sheets.sum_up(classes), scores=self.scores(), goal=self._goal(),
             kinds_of=KIND_WORDS, questions=QUESTIONS, school=self._name(), minutes_of=_minutes,
             notes=self.guard.secret() is not None,
         )  # fmt: skip

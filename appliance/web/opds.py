@@ -7,13 +7,13 @@ that a reader which asks again gets the same bytes until something has changed.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from xml.sax.saxutils import escape, quoteattr
 
-from flask import Blueprint, Response, abort, jsonify, request, url_for
+from flask import Blueprint, Response, abort, current_app, jsonify, request, url_for
 
 from appliance.web import shelves, words
 from appliance.web.api import file_url
@@ -256,7 +256,7 @@ class Opds(Views):
         if lesson.licence:
             lines.append(f"<rights>{escape(lesson.licence)}</rights>")
         for term in dict.fromkeys((place.subject, place.grade, place.volume)):
-            lines.append(f"<category term={quoteattr(term)} label={quoteattr(words.known(term))}/>")
+            lines.append(f'<category term="{escape(term)}" label="{escape(words.known(term))}"/>')
         for link in _links(lesson):
             lines.append(_atom_link(link))
         page = url_for("pages.lesson", lesson=row.id)
@@ -273,7 +273,7 @@ class Opds(Views):
             f"<Description>{escape(gettext('找课：写一个字或几个字'))}</Description>\n"
             "<InputEncoding>UTF-8</InputEncoding><OutputEncoding>UTF-8</OutputEncoding>\n"
             f'<Url type="{escape(ACQUISITION)}"'
-            f" template={quoteattr(root + '/opds/search?q={searchTerms}&page={startPage?}')}/>\n"
+            f' template="{escape(root + "/opds/search?q={searchTerms}&page={startPage?}")}"/>\n'
             "</OpenSearchDescription>\n"
         )
         return Response(told, content_type=f"{SEARCH};charset=utf-8")
@@ -337,6 +337,7 @@ class Opds(Views):
     def _publication(self, book: Book) -> dict[str, Any]:
         row, lesson, place = book.row, book.lesson, book.collection
         links = _links(lesson)
+        shared: Mapping[str, Any] = current_app.jinja_env.globals
         metadata: dict[str, Any] = {
             "@type": "http://schema.org/LearningResource",
             "identifier": f"urn:lessonbox:lesson:{row.id}",
@@ -360,7 +361,8 @@ class Opds(Views):
                 if link.rel == _OPEN
             ]
             + [{"rel": "alternate", "href": url_for("pages.lesson", lesson=row.id), "type": "text/html"}],
-            "images": [{"href": link.href, "type": link.type} for link in links if link.rel == _IMAGE],
+            "images": [{"href": link.href, "type": link.type} for link in links if link.rel == _IMAGE]
+            or [{"href": shared["asset"]("icon.png"), "type": "image/png"}],
         }
 
 
@@ -410,6 +412,8 @@ def _links(lesson: Lesson) -> list[Link]:
         made.append(
             Link(_OPEN, file_url(file.root, resource.main.path), _type(resource), resource.title, more)
         )
+    if not made:  # both formats ask for something to open
+        made.append(Link(_OPEN, url_for("pages.lesson", lesson=lesson.id), "text/html", lesson.title))
     pages = [page for resource in lesson.resources for page in resource.with_role("page")]
     if pages:
         href, kind = file_url(pages[0].file.root, pages[0].path), media_type(pages[0].path)
@@ -419,7 +423,8 @@ def _links(lesson: Lesson) -> list[Link]:
 
 def _atom_link(link: Link) -> str:
     told = [("rel", link.rel), ("href", link.href), ("type", link.type), ("title", link.title), *link.more]
-    return f"<link {' '.join(f'{name}={quoteattr(value)}' for name, value in told if value)}/>"
+    shown = " ".join(f'{name}="{escape(value)}"' for name, value in told if value)
+    return f"<link {shown}/>"
 
 
 def blueprint(board: Board) -> Blueprint:

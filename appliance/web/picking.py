@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from appliance.web.quiz import Item, Option, Pair
+if TYPE_CHECKING:
+    from appliance.web.quiz import Item, Option, Pair
 
 _PICK = re.compile(r"[A-Za-z0-9.]{1,200}")
 _HALF = re.compile(r"(\d{0,2})([A-Za-z]*)")
@@ -157,6 +159,18 @@ def lines(item: Item, pick: str, shown: bool) -> list[tuple[float, float, bool]]
         return [line(n, c, True) for n, c in sorted(tried)]
     wrong = [line(n, c, False) for n, c in sorted(tried - solution)]
     return wrong + [line(n, c, True) for n, c in sorted(solution)]
+
+
+def solved(item: Item, pick: str) -> bool | None:
+    """Whether what was picked is the answer; None for a question that a machine can't judge."""
+    if item.kind == "match":
+        solution = {(n, c) for n, pair in enumerate(item.pairs, 1) for c in pair.letters}
+        joined, _ = _match(item, pick)
+        return {(n, c) for n, word in joined.items() for c in word} == solution if solution else None
+    if item.kind == "order":
+        return pick == item.order if item.order else None
+    right = {option.letter for option in item.options if option.right}
+    return set(pick) == right if right else None
 
 
 def gaps(item: Item, text: str) -> set[str]:

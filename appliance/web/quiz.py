@@ -7,6 +7,7 @@ with all its text.
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Callable
@@ -163,6 +164,7 @@ def _item(root: Element, base: str) -> Item:
 
 def _fill(body: Element, asked: list[Element], right: dict[str, list[str]], base: str, why: Text) -> Item:
     stem = read_text(body, base, _BESIDE)
+    _gaps_into_brackets(stem)
     gaps = {}
     for element in asked:
         identifier = attribute(element, "response-identifier")
@@ -191,6 +193,25 @@ def _open_brackets(stem: Text) -> None:
         for part in (_BRACKETS.split(value) if kind == "text" else [value])
         if part or kind != "text"
     ]
+
+
+def _gaps_into_brackets(stem: Text) -> None:
+    """A sentence with empty brackets, and below it as many gaps, each on a line of its own: the brackets are
+    the gaps."""
+    made = Text(list(stem.pieces))
+    _open_brackets(made)
+    end = max((n for n, (kind, _) in enumerate(made.pieces) if kind == "blank"), default=-1) + 1
+    said, below = made.pieces[:end], made.pieces[end:]
+    lines = [list(its) for _, its in itertools.groupby(below, lambda piece: piece[0] == "break")]
+    gaps = [line[0] for n, line in enumerate(lines) if n and line[0][0] == "gap" and len(line) == 1]
+    blanks = sum(kind == "blank" for kind, _ in said)
+    if not blanks or not blanks == len(gaps) == sum(kind == "gap" for kind, _ in stem.pieces):
+        return
+    rest = [piece for n, line in enumerate(lines) if n == 0 or line[0] not in gaps for piece in line]
+    while rest and rest[-1][0] == "break":
+        rest.pop()
+    of = iter(gaps)
+    stem.pieces = [next(of) if kind == "blank" else (kind, value) for kind, value in said] + rest
 
 
 def _match(sides: list[Element], stem: Text, solution: list[str], base: str, why: Text) -> Item:

@@ -7,20 +7,21 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flask import abort, make_response, render_template, request
+from flask import abort, g, make_response, render_template, request
 from werkzeug.wrappers import Response as Answer
 
-from appliance.web import picking, shelves
+from appliance.web import picking, selftest, shelves
 from appliance.web.api import file_url
 from appliance.web.lessons import LessonViews, resource_of
-from appliance.web.quiz import MAX_XML, Item, Quiz, read_quiz
 from appliance.web.views import page_number, remember
 from content_sync.adapters.files import read_capped
-from content_sync.errors import FormatError, NotFoundError, StorageError
+from content_sync.errors import FormatError, LessonBoxError, NotFoundError, StorageError
 from content_sync.formats.lesson import Lesson, Resource
+from content_sync.formats.shelf import shelf_of
 
 if TYPE_CHECKING:
     from appliance.web.app import Board
+    from appliance.web.quiz import Item, Quiz
 
 log = logging.getLogger(__name__)
 #: Quizzes whose files were read lately: a class goes through one, a tap at a time.
@@ -37,6 +38,8 @@ class Quizzes(LessonViews):
 
     def read_file(self, resource: Resource) -> Callable[[str], bytes]:
         """A reader of the resource's files by path."""
+        from appliance.web.quiz import MAX_XML
+
         files = {entry.path: entry.file for entry in resource.files}
 
         def read(path: str) -> bytes:
@@ -52,6 +55,8 @@ class Quizzes(LessonViews):
         return read
 
     def _read_quiz(self, this: Resource) -> Quiz | None:
+        from appliance.web.quiz import read_quiz  # it brings XML, which no start shall wait for
+
         key = tuple(text for entry in this.files for text in (entry.path, entry.file.root))
         with self._lock:
             quiz = self._read.pop(key, None)
@@ -79,7 +84,22 @@ class Quizzes(LessonViews):
             values["urls"] = {entry.path: file_url(entry.file.root, entry.path) for entry in this.files}
         response = make_response(render_template("quiz.html", **values))
         remember(response, lesson.id, this.id)
+        if quiz is not None and values["shown"] and shelf_of(values["collection"].stage) == "training":
+            self._test(response, values, f"{lesson.id}.{this.id}")
         return response
+
+    def _test(self, response: Answer, values: dict[str, Any], quiz: str) -> None:
+        """A question of a training's quiz was answered: it counts in the self-test of who is trained."""
+        right = picking.solved(values["item"], values["pick"])
+        if right is None or self.board.tally is None:
+            return
+        try:
+            now = self.board.tally.now(g.board, g.place.room.id if g.place.room is not None else None)
+        except LessonBoxError as error:
+            log.error("self-test: %s", error)
+            return
+        if now is not None:
+            selftest.answered(response, now.tap, quiz, values["number"], right)
 
     def paper(self, lesson: str, resource: str) -> str:
         """The quiz as it is printed."""

@@ -49,15 +49,18 @@ def in_order(collections: Iterable[CollectionRow]) -> list[CollectionRow]:
     return sorted(collections, key=lambda c: (words.grade_order(c.grade), c.position))
 
 
-def by_grade(collections: Iterable[CollectionRow], volume: str) -> dict[str, list[CollectionRow]]:
-    """Collections that hold a lesson, by grade in order; this season's volumes first."""
+def by_grade(
+    collections: Iterable[CollectionRow], volume: str, wanted: Sequence[str] = ()
+) -> dict[str, list[CollectionRow]]:
+    """Collections that hold a lesson, by grade in order; this season's volumes first. Of the grades `wanted`
+    also those that are still to come, where nothing of the grade is here."""
     grades: dict[str, list[CollectionRow]] = {}
     for collection in sorted(
         collections, key=lambda c: (words.grade_order(c.grade), c.volume != volume, c.position)
     ):
-        if collection.present and is_textbook(collection):
+        if (collection.present or collection.grade in wanted) and is_textbook(collection):
             grades.setdefault(collection.grade, []).append(collection)
-    return grades
+    return {grade: [c for c in its if c.present] or its for grade, its in grades.items()}
 
 
 def subjects(collections: Iterable[CollectionRow]) -> list[CollectionRow]:

@@ -11,7 +11,7 @@ from flask import Response, current_app, g, make_response, render_template, requ
 from appliance.school.rooms import Room, rooms
 from appliance.school.timetable import minute_of, turn
 from appliance.web import shelves
-from appliance.web.choosing import COVERS, Choosing, Cover, Taught
+from appliance.web.choosing import MOST, Choosing, Cover, Taught
 from appliance.web.i18n import gettext, language
 from appliance.web.resume import last_open, stopped_in
 from appliance.web.schedule import Moment, held_word, moment, number_word, period_word
@@ -49,7 +49,7 @@ def day_of(board: Board, room: Room | None, taught: Sequence[Taught] = (), first
     now = moment(board, room)
     collections = [c for c in board.reader.places().values() if not c.id.startswith(LOCAL)]
     choosing = Choosing(board.reader, collections, room, now.volume, now.week, taught)
-    grades = shelves.by_grade(collections, now.volume)
+    grades = shelves.by_grade(collections, now.volume, room.grades if room else ())
     if room is None:
         return Day(now, choosing.by_grade(grades, first), list(grades))
     covers: list[Cover] = []
@@ -60,13 +60,13 @@ def day_of(board: Board, room: Room | None, taught: Sequence[Taught] = (), first
             _at(cover, room, now) for cover in choosing.by_timetable({g: c for g, c in coming.items() if c})
         ]
     if not covers:
-        covers = choosing.by_grade({grade: grades[grade] for grade in own if grade in grades}, first)
+        covers = choosing.by_grade({grade: grades[grade] for grade in own if grade in grades}, first, MOST)
     return Day(now, covers, list(room.grades))
 
 
 def _turned(grades: Sequence[str], first: str) -> list[str]:
     """The grades in their order; where they don't fit side by side, beginning with the one asked for."""
-    if first not in grades or len(grades) <= COVERS:
+    if first not in grades or len(grades) <= MOST:
         return list(grades)
     place = list(grades).index(first)
     return [*grades[place:], *grades[:place]]

@@ -20,8 +20,12 @@ CHOICES = ("full", "light", "none")
 VOLUMES = ("上册", "下册", "全一册")
 #: All of China keeps Beijing time; minutes east of UTC.
 BEIJING = 480
-_OURS = ("cards", "collections", "deadlines", "pins", "reserve_mb", "renditions", "term", "utc_offset")
+_OURS = (
+    "cards", "class_goal", "collections", "deadlines", "pins", "reserve_mb", "renditions", "term",
+    "utc_offset",
+)  # fmt: skip
 _MOST_RESERVE = 1 << 20
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class PolicyCard:
 
 @dataclass(frozen=True)
 class Policy:
-    """Everything of a policy but its collections. `reserve` is bytes, None when the box's own setting holds;
+    """Everything of a policy but its collections. `reserve` is bytes, `class_goal` classes (课时) a teacher
+    and term; None when the box's own setting holds;
     `renditions` are (kind, choice) for kinds that are not `full`; `other` are the parts that are read by
     their own modules (`budget`, `timetable`), as JSON values."""
 
@@ -69,6 +74,7 @@ class Policy:
     term: Term | None = None
     utc_offset: int = BEIJING
     cards: tuple[PolicyCard, ...] = ()
+    class_goal: int | None = None
     other: Mapping[str, Any] = field(default_factory=dict)
 
     def choice(self, kind: str) -> str:
@@ -92,6 +98,8 @@ def dump_policy(policy: Policy) -> dict[str, Any]:
         made["term"] = {"start": term.start.isoformat(), "weeks": term.weeks, "volume": term.volume}
     if policy.cards:
         made["cards"] = [_dump_card(card) for card in policy.cards]
+    if policy.class_goal is not None:
+        made["class_goal"] = policy.class_goal
     if policy.utc_offset != BEIJING:
         made["utc_offset"] = policy.utc_offset
     return made
@@ -109,6 +117,9 @@ def parse_policy(obj: dict[str, Any]) -> Policy:
     if reserve is not None and not 0 <= reserve <= _MOST_RESERVE:
         raise FormatError("'reserve_mb' is out of range")
     renditions = maybe(obj, "renditions", dict) or {}
+    goal = maybe(obj, "class_goal", int)
+    if goal is not None and not 1 <= goal <= MOST_CLASSES:
+        raise FormatError("'class_goal' is out of range")
     offset = maybe(obj, "utc_offset", int)
     if offset is not None and not -14 * 60 <= offset <= 14 * 60:
         raise FormatError("'utc_offset' is out of range")
@@ -128,6 +139,7 @@ def parse_policy(obj: dict[str, Any]) -> Policy:
         term=_parse_term(maybe(obj, "term", dict)),
         utc_offset=BEIJING if offset is None else offset,
         cards=parse_cards(maybe(obj, "cards", list) or []),
+        class_goal=goal,
         other={key: value for key, value in obj.items() if key not in _OURS},
     )
 

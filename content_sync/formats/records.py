@@ -67,7 +67,20 @@ class DamageRecord:
     at: int
 
 
-Record = ClassRecord | WishRecord | OfferRecord | DamageRecord
+@dataclass(frozen=True)
+class UpdateRecord:
+    """A system update was tried: the box runs it now (`well`), or went back (`why`). `at` by the box's own
+    clock, unix seconds."""
+
+    id: str
+    number: int
+    version: str
+    well: bool
+    why: str
+    at: int
+
+
+Record = ClassRecord | WishRecord | OfferRecord | DamageRecord | UpdateRecord
 
 
 def text(value: object, key: str, most: int = _MAX_TEXT) -> str:
@@ -137,6 +150,20 @@ def _damage(value: dict[str, Any]) -> DamageRecord:
     )
 
 
+def _update(value: dict[str, Any]) -> UpdateRecord:
+    why: str = need(value, "why", str)
+    if len(why) > 40:
+        raise FormatError("'why' is too long")
+    return UpdateRecord(
+        id=need_hex(value, "id", 16),
+        number=number(value, "number"),
+        version=text(value, "version"),
+        well=need(value, "well", bool),
+        why=why,
+        at=number(value, "at", 1 << 40),
+    )
+
+
 #: The lists of a batch that this program knows, and how a record of each is read. What stands for a choice (a
 #: class's kind) is any short text: a newer box's choice is no reason to refuse a batch.
 _READERS: Mapping[str, Callable[[dict[str, Any]], Record]] = {
@@ -144,6 +171,7 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Record]] = {
     "wishes": _wish,
     "offers": _offer,
     "damage": _damage,
+    "updates": _update,
 }
 LISTS = tuple(_READERS)
 

@@ -7,7 +7,14 @@ import sqlite3
 import zlib
 
 from content_sync.errors import LessonBoxError
-from content_sync.formats.records import LISTS, ClassRecord, DamageRecord, OfferRecord, WishRecord
+from content_sync.formats.records import (
+    LISTS,
+    ClassRecord,
+    DamageRecord,
+    OfferRecord,
+    UpdateRecord,
+    WishRecord,
+)
 from content_sync.formats.report import Batch, parse_batch
 
 FUTURE_SECONDS = 2 * 86_400
@@ -38,6 +45,12 @@ def store(connection: sqlite3.Connection, batch: Batch, row: int, now: int) -> b
         elif isinstance(record, DamageRecord):
             sql = "damage VALUES (?, ?, ?, ?, ?, ?)"
             values = (batch.box, record.id, row, record.file, record.times, record.at)
+        elif isinstance(record, UpdateRecord):
+            sql = "updated VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            values = (
+                batch.box, record.id, row, record.number, record.version, int(record.well), record.why,
+                record.at,
+            )  # fmt: skip
         else:
             assert isinstance(record, OfferRecord)
             sql = "offer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -25,3 +25,10 @@ CREATE TABLE IF NOT EXISTS damage (
     box TEXT NOT NULL, id TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES batch (id), file TEXT NOT NULL, times INTEGER NOT NULL,
     at INTEGER NOT NULL, PRIMARY KEY (box, id)
 ) WITHOUT ROWID;
+
+-- System updates that boxes tried: `well` 1 when the box runs it, else it went back and `why` says what was wrong.
+CREATE TABLE IF NOT EXISTS updated (
+    box TEXT NOT NULL, id TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES batch (id), number INTEGER NOT NULL,
+    version TEXT NOT NULL, well INTEGER NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (box, id)
+) WITHOUT ROWID;

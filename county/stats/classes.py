@@ -9,7 +9,7 @@ from typing import Any
 from county.library import BoxRow
 from county.receive.database import Reader
 
-#: Classes (课时) that a teacher should hold a term.
+#: Classes (课时) that a teacher should hold a term, where the box's policy says nothing else.
 GOAL = 80
 KINDS = ("teach", "watch", "train")
 Titles = Callable[[str], Mapping[str, str]]
@@ -22,13 +22,17 @@ def figures(
     if not reader.all("SELECT 1 FROM sqlite_master WHERE name = 'class'"):
         return {"teachers": [], "wishes": [], "offers": [], "damage": []}
 
+    def goal(box: str) -> int:
+        found = boxes.get(box)
+        return found.policy.class_goal or GOAL if found else GOAL
+
     def school(box: str) -> dict[str, str]:
         found = boxes.get(box)
         code, name = (found.school_code, found.school_name) if found else ("", box)
         return {"school_code": code, "school": name}
 
     return {
-        "teachers": _teachers(reader, span, school),
+        "teachers": _teachers(reader, span, school, goal),
         "wishes": _wishes(reader, span, boxes, titles),
         "offers": _offers(reader, school),
         "damage": _damage(reader, school),
@@ -36,7 +40,10 @@ def figures(
 
 
 def _teachers(
-    reader: Reader, span: tuple[int, int], school: Callable[[str], dict[str, str]]
+    reader: Reader,
+    span: tuple[int, int],
+    school: Callable[[str], dict[str, str]],
+    goal: Callable[[str], int],
 ) -> list[dict[str, Any]]:
     names = dict(
         ((box, teacher), name)
@@ -54,7 +61,7 @@ def _teachers(
             (box, teacher),
             {
                 **school(box), "box": box, "teacher": teacher, "name": names.get((box, teacher)),
-                **dict.fromkeys(KINDS, 0), "goal": GOAL, "minutes": 0,
+                **dict.fromkeys(KINDS, 0), "goal": goal(box), "minutes": 0,
             },
         )  # fmt: skip
         if kind in KINDS:

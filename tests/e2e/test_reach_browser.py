@@ -48,6 +48,11 @@ OUTSIDE = """() => [].filter.call(document.querySelectorAll('body *'), function 
   var b = e.getBoundingClientRect();
   return b.width && (b.left < -1 || b.right > window.innerWidth + 1) && !e.closest('.ledge');
 }).slice(0, 4).map(function (e) { return e.outerHTML.slice(0, 120); })"""
+#: What of a phone's ledge is cut off or has to be scrolled to.
+HIDDEN = """() => [].filter.call(document.querySelectorAll('.ledge .tool, .ledge .jump a'), function (e) {
+  var b = e.getBoundingClientRect(); return b.height && (b.left < -1 || b.right > window.innerWidth + 1
+    || b.top < 0 || b.bottom > window.innerHeight + 1 || b.height < 44 || b.width < 44);
+}).map(function (e) { return e.textContent + ' ' + e.getBoundingClientRect().right; })"""
 FOCUS = """() => { var e = document.activeElement, s = window.getComputedStyle(e);
   var b = e.getBoundingClientRect();
   return e === document.body ? null : {what: e.id || e.getAttribute('href') || e.textContent.slice(0, 20),
@@ -75,6 +80,10 @@ def main_pages(main: Lesson) -> list[str]:
     ]  # fmt: skip
 
 
+#: Pages of the school, beside the main ones.
+SCHOOL = ["/school", "/classes", "/who", "/baskets", "/local", "/remote", "/help"]
+
+
 def grave(page: Any) -> list[str]:
     """What axe finds serious or critical on the page."""
     result = page.evaluate(
@@ -96,7 +105,7 @@ def test_every_page_suits_every_hand_and_eye(
     touched in the top 4rem; axe finds nothing serious at board and phone size."""
     page, axe = open_tab().page, AXE.read_text("utf-8")
     wrong: list[str] = []
-    for path in main_pages(made[1]):
+    for path in main_pages(made[1]) + SCHOOL:
         page.set_viewport_size(BOARD)
         page.goto(web.url + path)
         page.evaluate(axe + ";undefined")
@@ -111,6 +120,8 @@ def test_every_page_suits_every_hand_and_eye(
                 assert view / rem == pytest.approx(80, rel=0.02)
                 found += [f"in the top only: {one}" for one in page.evaluate(TOP, rem)]
                 found += [f"too small: {one}" for one in page.evaluate(SMALL, 64 * rem / 24 - 0.5)]
+            if size is PHONE:
+                found += [f"not in reach: {one}" for one in page.evaluate(HIDDEN)]
             wrong += [f"{path} {name}: {one}" for one in found]
     assert not wrong, "\n".join(wrong)
 
@@ -261,8 +272,7 @@ def test_a_language_from_the_right(pseudo: str, made: tuple[SmallBox, Lesson], o
             "rtl",
             PSEUDO,
         ]
-        # A player's ledge is longer than a phone is wide, and chromium scrolls the page with it here.
-        for size in (BOARD,) if path.endswith(("/r1", "/r6")) else (BOARD, PHONE):
+        for size in (BOARD, PHONE):
             page.set_viewport_size(size)
             wide, view, left = page.evaluate(
                 "[document.documentElement.scrollWidth, window.innerWidth,"

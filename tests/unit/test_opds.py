@@ -130,6 +130,7 @@ def test_json_says_the_same(small: Small) -> None:
         for one in told.get("publications", ()):
             assert one["metadata"]["title"] and one["metadata"]["identifier"].startswith("urn:")
             assert any(link["rel"] == OPEN and link["type"] for link in one["links"])
+            assert any(image["type"] in ("image/png", "image/jpeg") for image in one["images"])
             seen.add(one["metadata"]["title"])
     assert seen == {"古诗三首", "富饶的西沙群岛", "笔算乘法", "静夜思"}
 

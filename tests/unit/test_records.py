@@ -27,6 +27,7 @@ from content_sync.errors import FormatError, StorageError
 from content_sync.formats import dsse
 from content_sync.formats.canonical import dump, load
 from content_sync.formats.enrolment import claim_proof
+from content_sync.formats.policy import Policy
 from content_sync.formats.records import ClassRecord, DamageRecord, OfferRecord, Record, WishRecord
 from content_sync.formats.report import FIRST_PREV, MAX_BATCH, Batch, dump_batch, parse_batch
 from content_sync.formats.wish import Wish
@@ -357,12 +358,14 @@ def test_the_bulletin_shows_classes_against_the_goal_wishes_and_offers(
     gate.receive(signed(dump_batch(replace(BATCH, records=tuple(said)))), "http", TRUE)
     paths = CountyPaths(tmp_path)
     with Library.create(paths.library_db) as library:
-        library.add_box(BoxRow(BOX, "2133", "石桥小学", "", ("*",), TRUE))
+        box = BoxRow(BOX, "2133", "石桥小学", "", ("*",), TRUE, Policy(class_goal=64))
+        library.add_box(box)
+        library.set_policy(box)
         day = date.fromtimestamp(TRUE)
         found = compute(paths, library, "青石县", ZoneInfo("Asia/Shanghai"), day, day, TRUE)
     [teacher] = found["teachers"]
     assert [teacher[key] for key in ("school", "teach", "goal", "watch", "train", "minutes")] == [
-        "石桥小学", 2, 80, 1, 1, 100,
+        "石桥小学", 2, 64, 1, 1, 100,
     ]  # fmt: skip
     [wish] = found["wishes"]
     assert (wish["lesson"], wish["boards"], wish["schools"]) == (LESSON, 2, 1)
@@ -376,7 +379,7 @@ def test_the_bulletin_shows_classes_against_the_goal_wishes_and_offers(
     assert (damage["school"], damage["files"], damage["times"]) == ("石桥小学", 1, 2)
     assert json.loads(as_json(found)) == found
     text = as_csv(found, "teachers").decode("utf-8-sig").splitlines()
-    assert text[0].startswith("学校代码,学校,课箱,老师编号,姓名,上课,学期目标") and "2,80,1,1,100" in text[1]
+    assert text[0].startswith("学校代码,学校,课箱,老师编号,姓名,上课,学期目标") and "2,64,1,1,100" in text[1]
     assert "'=王" in text[1], "no formula"
     assert "1,2" in as_csv(found, "wishes").decode() and "图片3，视频1" in as_csv(found, "offers").decode()
     assert as_xlsx(found).startswith(b"PK")

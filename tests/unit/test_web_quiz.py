@@ -267,6 +267,41 @@ def test_a_match_is_joined_from_either_side() -> None:
     assert sum(good for _, _, good in picking.lines(item, "1A", True)) == 3
 
 
+def test_what_was_picked_is_judged_where_it_can_be() -> None:
+    for name, wrong, solved in (("choice", "A", None), ("multiple", "B", "BC"), ("order", "ABCD", None)):
+        item = kind(name)
+        solved = solved or (item.order or item.answer)
+        assert picking.solved(item, solved) is True and picking.solved(item, wrong) is False
+        assert picking.solved(item, "") is False, "looked up"
+    match = kind("match")
+    right_one = ".".join(f"{n}{pair.letters}" for n, pair in enumerate(match.pairs, 1))
+    assert picking.solved(match, right_one) is True and picking.solved(match, "1A") is False
+    assert picking.solved(kind("fill"), "0") is None
+
+
+GAP = '<qti-text-entry-interaction response-identifier="R{}"/>'
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        ("<p>孤帆一片（　　　）来。</p><p>" + GAP.format(1) + "</p>", "孤帆一片（　　）来。"),
+        (
+            "<p>（　　）中断（　）开。（填）</p>" + f"<div>{GAP.format(1)}</div><div>{GAP.format(2)}</div>",
+            "（　　）中断（　　）开。（填）",
+        ),
+        ("<p>一（　　）二</p><p>三" + GAP.format(1) + "</p>", "一（　　）二 三（　　）"),
+        ("<p>一（　　）二（　　）</p><p>" + GAP.format(1) + "</p>", "一（　　）二（　　） （　　）"),
+        ("<p>天门中断" + GAP.format(1) + "开</p>", "天门中断（　　）开"),
+    ],
+)  # fmt: skip
+def test_a_gap_below_its_brackets_is_in_them(body: str, plain: str) -> None:
+    """Only where it is sure that each pair of brackets has its gap below."""
+    item = one(body, right("甲", name="R1") + right("乙", name="R2"))
+    assert item.kind == "fill" and item.stem.plain == plain
+    assert [value for name, value in item.stem.pieces if name == "gap"] == list(item.gaps)
+
+
 @pytest.mark.parametrize("name", list(quizzes.KINDS))
 @pytest.mark.parametrize("text", ["", "Z", "9A", "1", "A.B.C", "<script>", "..", "1A" * 200, "0.99.x", "１"])
 def test_any_address_makes_a_question(name: str, text: str) -> None:

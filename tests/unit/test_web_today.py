@@ -299,13 +299,36 @@ def test_a_room_without_timetable_keeps_to_its_grades_and_editions(point: Point)
     assert "课箱里还没有这间教室的课" in point.get().text and point.titles() == []
 
 
+def test_four_grades_stand_side_by_side_and_six_in_two_rows(point: Point) -> None:
+    every = ["一年级", "二年级", "三年级", "四年级", "五年级", "六年级", "七年级"]
+    for number, look in ((4, "four"), (6, "six")):
+        room = point.stand_in(check_room("大教室", every[:number]), table=False)
+        save_slots(point.school, room.id, [Slot(5, 3, grade, EVERY, "数学") for grade in room.grades])
+        found = point.titles()
+        assert found[:4] == ["认识钟表", "7的乘法口诀", "笔算乘法", "还没到的课"] and len(found) == number
+        assert f'class="grades {look}"' in point.get().text and 'class="pick"' not in point.get().text
+    save_slots(point.school, room.id, [])
+    assert point.titles() == ["江南", "古诗二首", "古诗三首", "还没到的课"], "without a timetable too"
+
+
 def test_more_grades_than_fit(point: Point) -> None:
-    every = ["一年级", "二年级", "三年级", "四年级"]
+    every = ["一年级", "二年级", "三年级", "四年级", "五年级", "六年级", "七年级"]
     room = point.stand_in(check_room("大教室", every), table=False)
     save_slots(point.school, room.id, [Slot(5, 3, grade, EVERY, "数学") for grade in every])
-    assert point.titles() == ["认识钟表", "7的乘法口诀", "笔算乘法"]
-    assert point.titles("/?grade=三年级") == ["笔算乘法", "还没到的课", "认识钟表"]
+    assert len(point.titles()) == 6
+    assert point.titles("/?grade=三年级")[:2] == ["笔算乘法", "还没到的课"]
     assert point.titles()[0] == "笔算乘法", "the board remembers"
+    assert 'href="?grade=%E4%B8%83' in point.get().text, "the others are a tap away"
+
+
+def test_without_a_room_no_grade_stands_twice(point: Point) -> None:
+    page = point.get().text
+    grades = re.findall(r'<span class="gr kai">([^<]*)</span>', page)
+    assert len(grades) == 3 == len(set(grades))
+    point.stand_in(check_room("两级", ["一年级", "三年级"]), table=False)
+    assert point.titles() == ["江南", "古诗三首"] and 'class="grades two"' in point.get().text
+    point.stand_in(check_room("一级", ["三年级"]), table=False)
+    assert len(point.titles()) == 3, "one grade: its subjects"
 
 
 def test_search_prefers_what_is_taught_now(point: Point) -> None:
