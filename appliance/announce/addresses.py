@@ -6,8 +6,6 @@ import ipaddress
 import re
 import socket
 
-import psutil
-
 _VIRTUAL = re.compile(r"(docker|veth|virbr|br-|lxc|tap|tun)")
 
 
@@ -19,6 +17,8 @@ def lan_addresses(listen: str) -> tuple[str, ...]:
         return ()
     if not host.is_unspecified:
         return () if host.is_loopback else (str(host),)
+    import psutil  # every start of web would load it for one page
+
     families = {socket.AF_INET: 4} if host.version == 4 else {socket.AF_INET: 4, socket.AF_INET6: 6}
     up = psutil.net_if_stats()
     found = []

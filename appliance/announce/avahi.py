@@ -23,6 +23,7 @@ _ASK = (
 def avahi_host_name() -> str | None:
     """Avahi's own host name, such as `lesson.local`; None when avahi does not run here."""
     environment = {**os.environ, "LC_ALL": "C"}
+    environment.pop("NOTIFY_SOCKET", None)  # what it has to say of itself is nothing of ours
     try:
         done = subprocess.run(_ASK, capture_output=True, timeout=10, env=environment, check=True)
         name = json.loads(done.stdout)["data"][0]

@@ -12,14 +12,17 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
-
 from content_sync.core.account import Reading
 
 _log = logging.getLogger(__name__)
 _ROUTES, _ROUTES6, _NET = Path("/proc/net/route"), Path("/proc/net/ipv6_route"), Path("/sys/class/net")
 _UP = 0x1  # RTF_UP, linux/route.h
 _PPP, _RAW_IP = 512, 519  # ARPHRD_PPP, ARPHRD_RAWIP, linux/if_arp.h
+#: Sticks and telephones that look like a network card: by their driver, and where that serves other cards
+#: too by who made them (Huawei, ZTE, Alcatel, Quectel, SIMCom, Qualcomm, MeiG, Unisoc, Fibocom).
+_MODEM_DRIVERS = ("rndis_host", "huawei_cdc_ncm", "qmi_wwan", "cdc_mbim", "ipheth")
+_NET_DRIVERS = ("cdc_ether", "cdc_ncm")
+_MODEM_MAKERS = ("12d1", "19d2", "1bbb", "2c7c", "1e0e", "05c6", "2dee", "1782", "2cb7")
 _MAX_HINT = 4096
 
 
@@ -44,6 +47,8 @@ def default_interface() -> str | None:
 
 def interface_of(address: str) -> str | None:
     """The interface that has this address of the machine."""
+    import psutil  # here and below: whoever only asks for is_modem does without
+
     for name, entries in psutil.net_if_addrs().items():
         if any(entry.address.partition("%")[0] == address for entry in entries):
             return name
@@ -57,15 +62,24 @@ def is_modem(interface: str, net: Path = _NET) -> bool:
         kind = int((net / interface / "type").read_text("ascii"))
     except (OSError, ValueError):
         return False
-    return "DEVTYPE=wwan" in uevent.split() or kind in (_PPP, _RAW_IP)
+    return "DEVTYPE=wwan" in uevent.split() or kind in (_PPP, _RAW_IP) or _stick(net / interface / "device")
+
+
+def _stick(device: Path) -> bool:
+    try:
+        driver = (device / "driver").resolve(strict=True).name
+        maker = (device.resolve(strict=True).parent / "idVendor").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return False
+    return driver in _MODEM_DRIVERS or driver in _NET_DRIVERS and maker in _MODEM_MAKERS
 
 
 class InterfaceMeter:
     """ports.Meter.
 
-    `own`: interfaces that only lead out, beside modems. `setting`: `yes`, `no` or `auto` (then the file
-    `hint` says it, formats.md 10, else a modem is metered). `local` gives the address that the county was
-    reached from last, None before.
+    `own`: interfaces that only lead out, beside modems; `free`: whose bytes cost nothing all the same.
+    `setting`: `yes`, `no` or `auto` (then the file `hint` says it, formats.md 10, else a modem is metered).
+    `local` gives the address that the county was reached from last, None before.
     """
 
     def __init__(
@@ -75,7 +89,9 @@ class InterfaceMeter:
         hint: Path,
         boot_id: Callable[[], str],
         local: Callable[[], str | None],
+        free: Sequence[str] = (),
     ) -> None:
+        self._free = frozenset(free)
         self._own, self._setting, self._hint = frozenset(own), setting, hint
         self._boot, self._local = boot_id(), local
 
@@ -97,13 +113,18 @@ class InterfaceMeter:
                 return bool(said["metered"])
         except (OSError, ValueError):
             pass
-        return True if self._only_out(self.interface()) else None
+        interface = self.interface()
+        if interface in self._free:
+            return False
+        return True if self._only_out(interface) else None
 
     def read(self) -> Reading | None:
         """See ports.Meter."""
         interface = self.interface()
         if interface is None or not self._only_out(interface):
             return None
+        import psutil
+
         counters = psutil.net_io_counters(pernic=True, nowrap=False).get(interface)
         if counters is None:
             return None
