@@ -292,6 +292,16 @@ class Repository:
         signatures = ((keyid, bytes.fromhex(signature.signature)),)
         return dsse.dump_signed(dsse.Signed(payload_type, payload, signatures))
 
+    def sign_with_root(self, root_key: Path, payload_type: str, payload: bytes) -> bytes:
+        """A DSSE file by the root key. Raises SignatureError when it is not this county's, NotFoundError,
+        FormatError."""
+        signer = _load_key(root_key)
+        keyid = signer.public_key.keyid
+        if keyid not in self._root.signed.roles["root"].keyids:
+            raise SignatureError(f"{root_key.name} is not this county's root key")
+        signature = bytes.fromhex(signer.sign(dsse.pae(payload_type, payload)).signature)
+        return dsse.dump_signed(dsse.Signed(payload_type, payload, ((keyid, signature),)))
+
     def rotate_root(
         self,
         root_key: Path,

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
+from appliance.update import slots
 from content_sync.adapters.tuf import Trust
 from content_sync.errors import LessonBoxError
-from content_sync.formats import dsse, hashtree, lesson, parcel, report, torrent
+from content_sync.formats import dsse, hashtree, lesson, parcel, report, torrent, update
 from content_sync.formats.collection import dump_collection, dump_subject, parse_collection, parse_subject
 from content_sync.formats.enrolment import dump_enrolment, parse_enrolment
 from content_sync.formats.hashtree import BLOCK, Hasher
@@ -161,6 +162,25 @@ _REPORT = dsse.dump_signed(
     dsse.Signed(dsse.REPORT_TYPE, report.dump_batch(samples.BATCH), (("1" * 64, b"s" * 64),))
 )
 
+_UPDATE = update.Update(
+    "system-amd64", 7, "0.2", (update.UpdateFile(update.SYSTEM, "1" * 64, 5, "2" * 64, (8192, "3" * 64)),)
+)
+_SLOTS = slots.State(7, "b", "a", 2, 1_760_000_000, 5, 3, "page")
+
+
+def _update(data: bytes) -> None:
+    made = update.parse_update(data)
+    assert update.parse_update(update.dump_update(made)) == made, "not what it says"
+    assert all("/" not in file.name and file.name not in (".", "..") for file in made.files)
+
+
+def _slots(data: bytes) -> None:
+    made = slots.decode(data)
+    if made is not None:
+        assert slots.decode(slots.encode(made)) == made, "not what it says"
+        assert made.confirmed in ("a", "b") and made.trial in ("", slots.other(made.confirmed))
+
+
 _RECORDS = (
     parcel.Head(b"countyid", 3, 7, 9, 12, 5, 1_760_000_000),
     parcel.Block(hashtree.FileId("ab" * 32, BLOCK + 5), 1, b"short"),
@@ -198,6 +218,8 @@ TARGETS: dict[str, Fuzzed] = {
     "report": Fuzzed(_report, (_REPORT,)),
     "metadata": Fuzzed(_metadata, (b"r" + _ROOT_2, b"t" + _TIMESTAMP, b"s" + _SNAPSHOT, b"g" + _TARGETS)),
     "envelope": Fuzzed(_envelope, (_ENVELOPE,)),
+    "update": Fuzzed(_update, (update.dump_update(_UPDATE),)),
+    "slots": Fuzzed(_slots, (slots.encode(_SLOTS), slots.encode(slots.State()))),
     "parcel": Fuzzed(_parcel, tuple(map(parcel.dump_record, _RECORDS))),
     "manifest": Fuzzed(
         _manifest,
