@@ -10,7 +10,7 @@ chown -R 0:0 "$root/etc" "$root/usr/lib/lessonbox" "$root/usr/lib/repart.d"
 mkdir -p "$root/data" "$root/boot/firmware" "$root/var/lib/lessonbox" "$root/var/log/journal" "$root/media/lessonbox"
 echo lesson >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 lesson\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
-printf 'lessonbox %s\n' "$version" >"$root/etc/lessonbox-image"
+printf 'lessonbox %s\nnumber %s\n' "$version" "$SOURCE_DATE_EPOCH" >"$root/etc/lessonbox-image"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 ln -sf ../usr/share/zoneinfo/Asia/Shanghai "$root/etc/localtime"
 : >"$root/etc/machine-id"
@@ -29,7 +29,10 @@ mount --bind "$wheels" "$root/tmp/wheels"
 mount --bind "$repo" "$root/tmp/source"
 mount -o remount,bind,ro "$root/tmp/source"
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root "$@"; }
-inside LESSONBOX_PLACE="$version" PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 /tmp/source/install.sh --wheelhouse /tmp/wheels --yes
+# Its network is the box's own: short names and the own Wi-Fi, whose programs are in images/packages.
+network=()
+if [ -x "$root/usr/sbin/hostapd" ]; then network=(--network); fi
+inside LESSONBOX_PLACE="$version" PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 /tmp/source/install.sh --wheelhouse /tmp/wheels --yes "${network[@]}"
 umount "$root/tmp/wheels" "$root/tmp/source"
 rmdir "$root/tmp/wheels" "$root/tmp/source"
 # pip is for making the place, never for a box; a wheel's own tests are nobody's.
@@ -45,7 +48,8 @@ done
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service \
     systemd-networkd-wait-online.service systemd-journal-catalog-update.service ldconfig.service systemd-hwdb-update.service \
     systemd-machine-id-commit.service systemd-update-done.service sshd-keygen.service smartmontools.service smartd.service \
-    systemd-networkd-persistent-storage.service ssh.socket systemd-pcrmachine.service systemd-pcrphase.service; do
+    systemd-networkd-persistent-storage.service wpa_supplicant.service smbd.service nmbd.service samba-ad-dc.service hostapd.service ssh.socket systemd-pcrmachine.service systemd-pcrphase.service \
+    systemd-binfmt.service sys-fs-fuse-connections.mount; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 inside systemctl enable --quiet systemd-networkd.service systemd-resolved.service systemd-timesyncd.service lessonbox-data.service ssh.service

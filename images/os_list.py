@@ -1,4 +1,4 @@
-"""os_list.py PATH VERSION: the entry of PATH.img.xz for Raspberry Pi Imager's list of systems, as JSON.
+"""os_list.py PATH VERSION ARCH: the entry of PATH.img.xz for Raspberry Pi Imager's list of systems, as JSON.
 
 `url` holds the bare file name: whoever publishes the files puts their address before it.
 """
@@ -20,11 +20,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def entry(path: Path, version: str, released: datetime) -> dict[str, Any]:
+#: By architecture: what a person reads, and what Imager calls the boards that it is offered for.
+_MACHINES = {"amd64": ("PC", []), "arm64": ("Raspberry Pi 4, 5", ["pi5-64bit", "pi4-64bit"])}
+
+
+def entry(path: Path, version: str, arch: str, released: datetime) -> dict[str, Any]:
     """One member of `os_list`; `path` without its `.img`."""
     image, packed = Path(f"{path}.img"), Path(f"{path}.img.xz")
+    machines, devices = _MACHINES[arch]
     return {
-        "name": f"Lesson Box 课箱 {version}",
+        "name": f"Lesson Box 课箱 {version} ({machines})",
         "description": "A school's box: mirrors the county's lessons and serves them to the boards. "
         "学校课箱：同步县里的课程，供教室大屏使用。",
         "icon": "icon.svg",
@@ -35,12 +40,12 @@ def entry(path: Path, version: str, released: datetime) -> dict[str, Any]:
         "image_download_size": packed.stat().st_size,
         "image_download_sha256": sha256(packed),
         "release_date": released.strftime("%Y-%m-%d"),
-        "init_format": "none",
-        "devices": [],  # none of the Raspberry Pis
+        "init_format": "rpi-preseed",  # firstboot reads what Imager then writes (formats.md 16)
+        "devices": devices,
     }
 
 
 if __name__ == "__main__":
     made = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
-    found = entry(Path(sys.argv[1]), sys.argv[2], made)
+    found = entry(Path(sys.argv[1]), sys.argv[2], sys.argv[3], made)
     print(json.dumps({"os_list": [found]}, ensure_ascii=False, indent=1))

@@ -6,15 +6,17 @@ The image is copied onto a larger card first; its data partition gets a box that
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ from tests.e2e import library
 from tests.e2e.programs import ROOT, free_port
 
 MIB = 1024 * 1024
+#: Two emulators at once would measure each other.
+LOCK = Path(tempfile.gettempdir()) / "qemu.lock"
+#: Not an old Intel one: against Meltdown Linux changes page tables at each system call there, which takes an
+#: emulator many times as long (no first page in five minutes).
+CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"
 FIRMWARE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 
@@ -46,20 +53,32 @@ def partitions(image: Path) -> dict[str, tuple[int, int]]:
     return {it["name"]: (it["start"] * 512, it["size"] * 512) for it in table["partitions"]}
 
 
-def make_box(folder: Path) -> Path:
-    """A box's data folder as a stick from its county leaves it: two lessons, whole and verified."""
-    county, box, stick = folder / "county", folder / "lessonbox", folder / "stick"
+def make_county(folder: Path) -> Path:
+    """A county of two lessons; its data folder."""
+    county = folder / "county"
     library.two_lessons(folder / "tree")
-    python = sys.executable
-    url = "http://county.invalid"
-    run(python, "-m", "county", "init", "--data", county, "--name", "清河县", "--url", url)
-    run(python, "-m", "county", "publish", "--data", county, folder / "tree")
-    enrol: list[str | Path] = ["--school-code", "001", "--name", "东沟小学", "--out", folder / "school.json"]
-    run(python, "-m", "county", "enrol", "--data", county, *enrol)
-    run(python, "-m", "appliance", "init", "--data", box, "--enrolment", folder / "school.json")
+    words: list[str | Path] = ["--name", "清河县", "--url", "http://county.invalid"]
+    run(sys.executable, "-m", "county", "init", "--data", county, *words)
+    run(sys.executable, "-m", "county", "publish", "--data", county, folder / "tree")
+    return county
+
+
+def enrolment(county: Path, code: str, school: str) -> Path:
+    """The enrolment file of a school's next box."""
+    out = county.parent / f"school-{code}.json"
+    words: list[str | Path] = ["--school-code", code, "--name", school, "--out", out]
+    run(sys.executable, "-m", "county", "enrol", "--data", county, *words)
+    return out
+
+
+def make_box(county: Path) -> Path:
+    """A box's data folder as a stick from its county leaves it: two lessons, whole and verified."""
+    box, stick = county.parent / "lessonbox", county.parent / "stick"
+    file = enrolment(county, "001", "东沟小学")
+    run(sys.executable, "-m", "appliance", "init", "--data", box, "--enrolment", file)
     stick.mkdir()
-    run(python, "-m", "county", "export", "--data", county, stick)
-    run(python, "-m", "appliance", "import", "--data", box, stick)
+    run(sys.executable, "-m", "county", "export", "--data", county, stick)
+    run(sys.executable, "-m", "appliance", "import", "--data", box, stick)
     return box
 
 
@@ -74,18 +93,24 @@ def put_data(card: Path, tree: Path) -> None:
     new.unlink()
 
 
-def put_on_fat(card: Path, file: Path, name: str) -> None:
-    """Copy a file onto the FAT partition, as a technician would."""
+def fat(card: Path, *words: str | Path) -> str:
+    """One of mtools on the card's FAT partition, as a technician would change it; what it said."""
     offset = partitions(card)["boot"][0]
-    run(
-        "mcopy",
-        "-o",
-        "-i",
-        f"{card}@@{offset}",
-        file,
-        f"::/{name}",
-        env={**os.environ, "MTOOLS_SKIP_CHECK": "1"},
-    )
+    env = {**os.environ, "MTOOLS_SKIP_CHECK": "1"}
+    return run(words[0], "-i", f"{card}@@{offset}", *words[1:], env=env)
+
+
+def put_on_fat(card: Path, file: Path, name: str) -> None:
+    """Copy a file onto the FAT partition."""
+    fat(card, "mcopy", "-o", file, f"::/{name}")
+
+
+def make_disk(path: Path, label: str, size: int = 256 * MIB) -> Path:
+    """A USB disk with an empty file system."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-L", label, path)
+    return path
 
 
 def make_card(image: Path, card: Path, size: int) -> None:
@@ -129,6 +154,22 @@ class Machine:
         """The last lines of the serial console."""
         return self.console.read_text("utf-8", "replace")[-4000:] if self.console.exists() else ""
 
+    def wait_until(self, holds: Callable[[], bool], timeout: float, what: str) -> None:
+        """Ask until it holds. Raises BootError."""
+        deadline = time.monotonic() + timeout
+        while not holds():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise BootError(f"not {what} after {self.seconds():.0f} s\n{self.console_end()}")
+            time.sleep(0.5)
+
+    def hears_ssh(self) -> bool:
+        """Whether an SSH server answers."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.ssh), timeout=10) as one:
+                return one.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
     def command(self, words: str, timeout: float = 120) -> str:
         """Run a shell command inside, over SSH. Raises CalledProcessError."""
         options = [
@@ -144,37 +185,42 @@ class Machine:
 
 
 @contextmanager
-def booted(card: Path, key: Path, *disks: Path) -> Iterator[Machine]:
-    """A PC with 2 cores and 1 GB that boots `card` by UEFI, `disks` in its USB. Ends by a power cut."""
+def booted(card: Path, key: Path, *disks: Path, date: str = "", again: bool = False) -> Iterator[Machine]:
+    """A PC with 2 cores, 1 GB and a watchdog that boots `card` by UEFI, `disks` in its USB. `date`: what its
+    clock says, like 2000-01-01. `again`: it may start again by itself, and its
+    time goes by what it computes, not by how busy this machine is. Ends by a power cut. One at a time
+    on this machine."""
     work = card.parent
     variables = work / "uefi-variables.fd"
     shutil.copy(FIRMWARE[1], variables)
     http, ssh = free_port(), free_port()
     console = work / "console.log"
     console.unlink(missing_ok=True)
-    words = ["qemu-system-x86_64", "-M", "q35", "-cpu", "Nehalem", "-accel", "tcg,thread=multi", "-smp", "2"]
-    words += ["-m", "1024", "-nographic", "-nodefaults", "-no-reboot", "-serial", f"file:{console}"]
+    words = ["qemu-system-x86_64", "-M", "q35", "-cpu", CPU, "-accel", "tcg,thread=multi", "-smp", "2"]
+    words += ["-m", "1024", "-nographic", "-nodefaults", "-serial", f"file:{console}"]
+    if again:
+        words[words.index("tcg,thread=multi")] = "tcg,thread=single"
+        words += ["-icount", "shift=2"]
+    else:
+        words.append("-no-reboot")
     words += ["-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE[0]}"]
     words += ["-drive", f"if=pflash,format=raw,file={variables}"]
-    words += [
-        "-drive",
-        f"if=none,id=card,format=raw,file={card},discard=unmap",
-        "-device",
-        "virtio-blk-pci,drive=card",
-    ]
-    words += ["-device", "virtio-rng-pci", "-device", "qemu-xhci"]
+    words += ["-drive", f"if=none,id=card,format=raw,file={card},discard=unmap"]
+    words += ["-device", "virtio-blk-pci,drive=card", "-device", "virtio-rng-pci", "-device", "qemu-xhci"]
+    words += ["-device", "i6300esb"] + (["-rtc", f"base={date}"] if date else [])
     for number, disk in enumerate(disks):
         words += ["-drive", f"if=none,id=usb{number},format=raw,file={disk}"]
         words += ["-device", f"usb-storage,drive=usb{number},removable=on"]
     forwards = f"hostfwd=tcp:127.0.0.1:{http}-:80,hostfwd=tcp:127.0.0.1:{ssh}-:22"
     words += ["-netdev", f"user,id=lan,{forwards}", "-device", "virtio-net-pci,netdev=lan,romfile="]
-    with (work / "qemu.log").open("wb") as log:
+    with LOCK.open("a") as lock, (work / "qemu.log").open("wb") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(words, stdout=log, stderr=log)
-    try:
-        yield Machine(process, http, ssh, key, console, time.monotonic())
-    finally:
-        process.kill()
-        process.wait()
+        try:
+            yield Machine(process, http, ssh, key, console, time.monotonic())
+        finally:
+            process.kill()
+            process.wait()
 
 
 MEMORY = (
@@ -195,7 +241,7 @@ def new_key(folder: Path) -> Path:
 def measure(image: Path, work: Path, timeout: float = 600) -> dict[str, Any]:
     """Boot a fresh card once; the figures. Raises BootError when a page lacks what it must hold."""
     tree = work / "data"
-    box = make_box(work)
+    box = make_box(make_county(work))
     tree.mkdir()
     shutil.move(box, tree / "lessonbox")
     card, key = work / "card.img", new_key(work)
