@@ -11,6 +11,7 @@ usage: sudo ./install.sh [OPTION…]              the box's programs: install, o
 
   --enrolment FILE     make this machine the school's box; FILE comes from `county enrol`
   --name NAME --url URL   (with --county, the first time) the county's name, and where boxes reach it
+  --network            also answer for http://lesson/ (LLMNR, NetBIOS, SSDP) and make an own Wi-Fi where there is no LAN
   --wheelhouse DIR     Python packages from this folder, none from the Internet; Debian packages too, where DIR/debs is
   --uninstall          take the programs and units away; data stays
   --purge              with --uninstall: the data too (asks first, unless --yes)
@@ -19,10 +20,11 @@ usage: sudo ./install.sh [OPTION…]              the box's programs: install, o
 TEXT
 }
 
-kind=box enrolment='' name='' url='' wheelhouse='' remove='' purge='' dry='' yes=''
+kind=box enrolment='' name='' url='' wheelhouse='' remove='' purge='' dry='' yes='' network=''
 while [ $# -gt 0 ]; do
   case "$1" in
     --county) kind=county ;;
+    --network) network=1 ;;
     --uninstall) remove=1 ;;
     --purge) purge=1 ;;
     --dry-run) dry=1 ;;
@@ -63,16 +65,29 @@ esac
 [ -z "$purge" ] || [ -n "$remove" ] || fail "--purge goes with --uninstall"
 [ -z "$enrolment" ] || [ -r "$enrolment" ] || fail "cannot read $enrolment"
 [ -z "$enrolment" ] || [ "$kind" = box ] || fail "--enrolment is for a box"
+[ -z "$network" ] || [ "$kind" = box ] || fail "--network is for a box"
 [ -z "$name$url" ] || { [ -n "$name" ] && [ -n "$url" ]; } || fail "--name and --url go together"
 [ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || fail "cannot read $wheelhouse"
 [ -z "$wheelhouse" ] || wheelhouse=$(realpath "$wheelhouse")
 
 if [ "$kind" = box ]; then
-  user=lessonbox units=(lessonbox-web.socket lessonbox-helper.socket lessonbox-web.service lessonbox-sync.service lessonbox-agent.service)
-  templates=(lessonbox-helper@.service lessonbox-stick@.service)
+  user=lessonbox
+  units=(lessonbox-firstboot.service lessonbox-web.socket lessonbox-helper.socket lessonbox-web.service lessonbox-sync.service
+    lessonbox-agent.service lessonbox-enrolled.path lessonbox-doctor.timer lessonbox-update-settle.service lessonbox-update.path
+    lessonbox-update.timer lessonbox-trial.service)
+  # Started by those, by sticks or by the card; the television's unit is for who has Chromium (its own first lines say what it needs).
+  parts=(lessonbox-helper@.service lessonbox-stick@.service lessonbox-enrolled.target lessonbox-doctor.service lessonbox-update.service lessonbox-wifi@.service)
+  parts+=(lessonbox-hotspot.service lessonbox-hotspot-dhcp.service lessonbox-share.service lessonbox-netbios.socket)
   packages=(python3-venv avahi-daemon)
+  # Nothing of the machine's network is taken unasked; what was asked for once stays.
+  lan=(lessonbox-network.service lessonbox-lan.service)
+  if [ -n "$network$remove" ] || [ -e /etc/systemd/system/multi-user.target.wants/lessonbox-lan.service ]; then
+    units+=("${lan[@]}") packages+=(dnsmasq-base hostapd)
+  else
+    parts+=("${lan[@]}")
+  fi
 else
-  user=lessonbox-county units=(lessonbox-county.service) templates=()
+  user=lessonbox-county units=(lessonbox-county.service) parts=()
   packages=(python3-venv ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei)
 fi
 data=/var/lib/$user
@@ -86,15 +101,18 @@ if [ -n "$remove" ]; then
   for unit in "${units[@]}"; do
     if running && [ -e "/etc/systemd/system/$unit" ]; then change systemctl disable --now --quiet "$unit" || true; fi
   done
-  for unit in "${units[@]}" "${templates[@]}"; do change rm -f "/etc/systemd/system/$unit"; done
+  # What those have started may run still, and would make its folder again.
+  if running && [ "${#parts[@]}" -gt 0 ]; then change systemctl stop --quiet "${parts[@]/@./@*.}" 2>/dev/null || true; fi
+  for unit in "${units[@]}" "${parts[@]}"; do change rm -f "/etc/systemd/system/$unit"; done
   change rm -f "/usr/lib/sysusers.d/$user.conf"
   if [ "$kind" = box ]; then
     change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-sticks.rules
   fi
   other=lessonbox-county; [ "$kind" = box ] || other=lessonbox-web
-  if [ ! -e "/etc/systemd/system/$other.service" ]; then change rm -rf /opt/lessonbox /opt/lessonbox.d; fi
+  if [ ! -e "/etc/systemd/system/$other.service" ]; then change rm -rf /opt/lessonbox /opt/lessonbox-updater /opt/lessonbox.d; fi
   if [ -n "$purge" ]; then
     change rm -rf "$data"  # a county's root key lies beside it and stays: no box would believe another
+    if [ "$kind" = box ]; then change rm -rf /var/lib/lessonbox-update; fi
     if id -u "$user" >/dev/null 2>&1; then change userdel "$user"; fi
   fi
   if running; then change systemctl daemon-reload; fi
@@ -150,6 +168,8 @@ change "$place/bin/lessonbox" --help >/dev/null  # it runs here: only then it ta
 if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then change mv -T /opt/lessonbox /opt/lessonbox.d/before; fi
 change ln -sfn "$place" /opt/lessonbox.new
 change mv -T /opt/lessonbox.new /opt/lessonbox
+change ln -sfn "$place" /opt/lessonbox-updater.new  # what installs updates: never a place that is being tried
+change mv -T /opt/lessonbox-updater.new /opt/lessonbox-updater
 kept=$place place=''
 
 change install -D -m 644 "systemd/$user.sysusers" "/usr/lib/sysusers.d/$user.conf"
@@ -159,14 +179,14 @@ if [ "$kind" = county ] && [ -e /etc/systemd/system/county.service ]; then  # it
   change rm -f /etc/systemd/system/county.service
 fi
 again=()  # a socket that is as it was is left open: a board that asks meanwhile waits, and is not refused
-for unit in "${units[@]}" "${templates[@]}"; do
+for unit in "${units[@]}"; do
   case "$unit" in
-    *@.service) ;;
+    lessonbox-firstboot.service) ;;  # once in a start of the machine
     *.socket) cmp -s "systemd/$unit" "/etc/systemd/system/$unit" || again+=("$unit") ;;
     *) again+=("$unit") ;;
   esac
-  change install -m 644 "systemd/$unit" "/etc/systemd/system/$unit"
 done
+for unit in "${units[@]}" "${parts[@]}"; do change install -m 644 "systemd/$unit" "/etc/systemd/system/$unit"; done
 if [ "$kind" = box ]; then
   change install -D -m 644 systemd/70-lessonbox-sticks.rules /etc/udev/rules.d/70-lessonbox-sticks.rules
   change install -D -m 644 systemd/lessonbox.tmpfiles /usr/lib/tmpfiles.d/lessonbox.conf
@@ -174,7 +194,7 @@ if [ "$kind" = box ]; then
   change systemd-tmpfiles --create /usr/lib/tmpfiles.d/lessonbox.conf
 fi
 
-if [ -n "$enrolment" ] && [ ! -e "$data/box.toml" ]; then
+if [ -n "$enrolment" ] && [ ! -e "$data/enrolment.json" ]; then
   change /opt/lessonbox/bin/lessonbox init --data "$data" --enrolment "$enrolment"
 elif [ -n "$name" ] && [ ! -e "$data/county.toml" ]; then
   # Root makes the keys, so that the root key beside the data folder is out of the server's reach.

@@ -88,6 +88,24 @@ def _restart(machine: Machine, name: str) -> None:
     machine.run(["systemctl", "--no-block", "restart", *PROGRAMS])
 
 
+def _revive(machine: Machine, name: str) -> None:
+    # The port too: systemd closes it when web ends too often.
+    machine.run(["systemctl", "reset-failed", "lessonbox-*"])
+    machine.run(["systemctl", "--no-block", "start", "lessonbox-web.socket", *PROGRAMS])
+
+
+def _diagnose(machine: Machine, name: str) -> None:
+    machine.run(["systemctl", "start", "lessonbox-doctor.service"])
+
+
+def _unit(do: str, unit: str) -> Callable[[Machine, str], None]:
+    def deed(machine: Machine, name: str) -> None:
+        # What the unit does is in box.toml, which root's own programs read and check.
+        machine.run(["systemctl", "--no-block", do, unit])
+
+    return deed
+
+
 def _set_clock(machine: Machine, name: str) -> None:
     said = load(_read(machine.data / "clock.json"), _MAX)
     unix = time_to_set(said, machine.clock.boot_id(), machine.clock.monotonic())
@@ -151,7 +169,12 @@ _VERBS: dict[str, Callable[[Machine, str], None]] = {
     "reboot": _reboot,
     "poweroff": _power_off,
     "restart": _restart,
+    "revive": _revive,
+    "diagnose": _diagnose,
     "set-clock": _set_clock,
+    "hotspot-on": _unit("start", "lessonbox-hotspot.service"),
+    "hotspot-off": _unit("stop", "lessonbox-hotspot.service"),
+    "network": _unit("restart", "lessonbox-network.service"),
     "unmount": _unmount,
     "writable": _remount("rw"),
     "readonly": _remount("ro"),

@@ -21,8 +21,8 @@ from content_sync.ports import Clock
 FORMAT = "lessonbox-stick/1"
 _log = logging.getLogger(__name__)
 #: What can be done: take lessons from it; write lessons for other boxes; write what this box lacks and its
-#: reports, for the county.
-DEEDS = ("import", "export", "request")
+#: reports, for the county; write the diagnosis, for the technician.
+DEEDS = ("import", "export", "request", "diagnosis")
 _MAX, _MOST_PATH, _MOST_SHOWN, _MOST_WAITING = 16 << 10, 4096, 20, 4
 _TELL_EVERY = 1.0
 #: Of what an export says, what people are told.
@@ -154,7 +154,8 @@ class _Writing:
 class Desk:
     """Sync's side: one stick at a time. `tell` writes down how it stands, for people.
 
-    `take(path)` begins an import; `export` and `request` write onto a stick and may be called in a thread.
+    `take(path)` begins an import; `export`, `request` and `diagnosis` write onto a stick and may be called in
+    a thread.
     """
 
     def __init__(
@@ -165,12 +166,14 @@ class Desk:
         take: Callable[[Path], Import],
         export: Callable[[Path, Callable[[int, int], None]], dict[str, Any]],
         request: Callable[[Path], dict[str, Any]],
+        diagnosis: Callable[[Path], dict[str, Any]],
         tell: Callable[[dict[str, Any]], None],
         before: dict[str, Any] | None = None,
     ) -> None:
         """`before`: what was told last, by this program or the one before it."""
         self._incoming, self._folders, self._clock = incoming, folders, clock
-        self._take, self._export, self._request, self._tell = take, export, request, tell
+        self._take, self._export, self._tell = take, export, tell
+        self._write = {"request": request, "diagnosis": diagnosis}
         self._ask: Ask | None = None
         self._job: Import | _Writing | None = None
         self._told: dict[str, Any] = before or {}
@@ -224,8 +227,8 @@ class Desk:
         top = Path(ask.path)
         if ask.do == "import":
             return self._take(top)
-        if ask.do == "request":
-            return _Writing(lambda go: self._request(top))
+        if write := self._write.get(ask.do):
+            return _Writing(lambda go: write(top))
         return _Writing(lambda go: self._export(top, go))
 
     def _stand(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 from appliance.config import BOX_SETTINGS, BoxPaths, load_settings, read_enrolment
 from appliance.health.faults import fault_of, spoken, urgency
 from appliance.health.machine import Machine
+from appliance.helped import Helper
 from appliance.status import read_status
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import LessonBoxError
@@ -26,7 +27,10 @@ from content_sync.formats.canonical import time_text
 from content_sync.formats.enrolment import MAX_ENROLMENT
 
 BLOT = "***"
-_JOURNAL = ("journalctl", "--unit=lessonbox-*", "--boot", "--lines=2000", "--output=short-iso", "--no-pager")
+#: Where the doctor's unit leaves its bundle, in memory.
+LEFT = Path("/run/lessonbox-doctor/diagnosis.zip")
+_MOST = 16 << 20
+_JOURNAL = ("journalctl", "--unit=lessonbox-*", "--lines=2000", "--output=short-iso", "--no-pager")
 _LOG = ("journalctl", "--dmesg", "--boot", "--lines=1000", "--output=short-monotonic", "--no-pager")
 #: Credentials in an address; what stands after a word such as password; long hex and base64, which keys,
 #: claims and tokens are. Roots of files are 64 hex digits too: nobody needs them for a diagnosis.
@@ -73,6 +77,18 @@ def summary(status: dict[str, Any], software: str) -> str:
 def write(path: Path, data: Path, checks: list[dict[str, Any]], now: int) -> None:
     """Write the bundle to `path`, durably. Raises DiskFullError, StorageError."""
     write_durable(path, make(data, checks, now))
+
+
+def newest(data: Path, now: int, helper: Helper = Helper(), left: Path = LEFT) -> bytes:
+    """The bundle for a page or a stick. Where there is a helper the doctor makes it, who may read journals;
+    else it is made here, of what can be read."""
+    try:
+        if helper.there():
+            helper.ask("diagnose")
+            return read_capped(left, _MOST)
+    except LessonBoxError:
+        pass
+    return make(data, [], now)
 
 
 def make(data: Path, checks: list[dict[str, Any]], now: int, machine: Machine = Machine()) -> bytes:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from appliance.config import BoxPaths
+from appliance.health.probes import frozen
+from content_sync.adapters.sqlite import read_only
 from content_sync.ports import Problem
+from content_sync.terminal import size_text
+
+#: Where less is free, not even the problems can be kept.
+_NO_ROOM = 1 << 20
 
 
 def data_problems(paths: BoxPaths, now: int) -> list[Problem]:
@@ -23,6 +31,17 @@ def data_problems(paths: BoxPaths, now: int) -> list[Problem]:
             Problem("E-DISK-FULL", "usage.db", "磁盘已满，正在用预留的空间保存使用记录，请尽快清理", now)
         )
     return found
+
+
+def disk_problems(data: Path) -> list[Problem]:
+    """What no program could write down: its disk takes nothing, or has no room left."""
+    if read_only(data):
+        found = frozen(str(data))
+        return [Problem(found.code, "data", found.message, 0)]
+    free = shutil.disk_usage(data).free
+    if free < _NO_ROOM:
+        return [Problem("E-DISK-FULL", "data", f"磁盘满了，什么也存不下（{size_text(free)} free）", 0)]
+    return []
 
 
 def clock_problems(believable: bool, trusted: bool, now: int) -> list[Problem]:

@@ -49,6 +49,8 @@ class Check:
     code: str = ""
     #: The same for pages, in Chinese with `found` in brackets; empty: other programs tell it there.
     message: str = ""
+    #: What the helper may do about it unasked (mending.py).
+    mend: str = ""
 
     @property
     def remedy(self) -> str:
@@ -107,7 +109,15 @@ def diagnose(
         ("name", lambda: _name(paths)),
         ("reports", lambda: _reports(paths)),
     ]
-    return [*seen, *(_run(name, check) for name, check in checks), *_told(paths)]
+    return [*seen, *_causes([_run(name, check) for name, check in checks]), *_told(paths)]
+
+
+def _causes(checks: list[Check]) -> list[Check]:
+    """Without what only follows from another: a county whose name nobody knows can't be reached."""
+    if not any(check.code == "E-DNS" for check in checks):
+        return checks
+    follows = Check("county", "not reached: its name is not known")
+    return [follows if check.name == "county" and check.code == "E-NETWORK" else check for check in checks]
 
 
 def told(checks: list[Check], now: int) -> list[Problem]:
@@ -117,7 +127,8 @@ def told(checks: list[Check], now: int) -> list[Problem]:
 
 def _machine(name: str, look: Callable[[], list[Found]], well: str) -> list[Check]:
     found = look()
-    return [Check(name, one.english, one.code, one.message) for one in found] or [Check(name, well)]
+    checks = [Check(name, one.english, one.code, one.message, one.mend) for one in found]
+    return checks or [Check(name, well)]
 
 
 def _run(name: str, check: Callable[[], str]) -> Check:

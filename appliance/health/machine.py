@@ -16,6 +16,7 @@ from appliance.health import probes
 from appliance.health.probes import Found
 
 UNITS = ("lessonbox-web", "lessonbox-sync", "lessonbox-agent")
+PORTS = (80, 81)  # of lessonbox-web.socket
 _CAP = 1 << 20
 _SECONDS = 20
 
@@ -108,6 +109,11 @@ def links(machine: Machine) -> list[Found]:
     """Whether any real interface has a link. `device`: what a bridge or a tunnel has not."""
     names = [path.parent.name for path in machine.each("sys/class/net/*/device")]
     return probes.links({name: machine.read(f"sys/class/net/{name}/carrier") for name in names})
+
+
+def boards(machine: Machine) -> int:
+    """How many connections boards have to the pages at this moment."""
+    return sum(probes.connections(machine.read(f"proc/net/{name}"), PORTS) for name in ("tcp", "tcp6"))
 
 
 def units(machine: Machine) -> list[Found]:

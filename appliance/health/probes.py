@@ -37,6 +37,8 @@ class Found(NamedTuple):
     subject: str
     chinese: str
     english: str
+    #: What the helper may do about it unasked (mending.py); empty: nothing.
+    mend: str = ""
 
     @property
     def message(self) -> str:
@@ -157,10 +159,16 @@ def mounts(text: str, wanted: str) -> list[Found]:
         inside = place == "/" or wanted == place or wanted.startswith(place.rstrip("/") + "/")
         if inside and len(place) >= best[0]:  # a later mount on the same place lies above
             best = (len(place), place, fields[3])
-    if "ro" not in best[2].split(","):
+    # Linux 6.15 and later say so where an ext4 took errors=remount-ro; its `rw` stays.
+    if not {"ro", "emergency_ro"} & set(best[2].split(",")):
         return []
+    return [frozen(best[1])]
+
+
+def frozen(place: str) -> Found:
+    """The box's own file system can only be read."""
     words = "存储卡变成了只能读：课照常上，新的记录和新课存不下"
-    return [Found("E-READ-ONLY", best[1], words, f"{best[1]} is mounted read-only")]
+    return Found("E-READ-ONLY", place, words, f"{place} is mounted read-only", "reboot")
 
 
 def ext4_errors(device: str, count: str) -> list[Found]:
@@ -179,6 +187,15 @@ def links(carriers: Mapping[str, str]) -> list[Found]:
     return [Found("E-LINK", "network", "网线没有插好，也没有连上无线网", f"no link on {names}")]
 
 
+def connections(text: str, ports: Iterable[int]) -> int:
+    """`/proc/net/tcp` or `tcp6`: how many connections stand to these ports of ours."""
+    wanted, count = {f"{port:04X}" for port in ports}, 0
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        count += len(fields) > 3 and fields[3] == "01" and fields[1].rpartition(":")[2] in wanted
+    return count
+
+
 def units(text: str) -> list[Found]:
     """`systemctl show --property=Id,NRestarts,ActiveState` of our units."""
     found = []
@@ -187,8 +204,8 @@ def units(text: str) -> list[Found]:
         name, restarts = told.get("Id", "").removesuffix(".service"), told.get("NRestarts", "")
         times = int(restarts) if restarts.isdigit() and len(restarts) < 9 else 0
         if name and told.get("ActiveState") == "failed":
-            words = f"{name} 这个程序起不来"
-            found.append(Found("E-FLAPPING", name, words, f"{name} has failed, started again {times} times"))
+            words, seen = f"{name} 这个程序起不来，课箱会再让它试", f"{name} has failed, {times} tries"
+            found.append(Found("E-FLAPPING", name, words, seen, "revive"))
         elif name and times >= MANY_RESTARTS:
             words = f"{name} 这个程序总是重来"
             found.append(Found("E-FLAPPING", name, words, f"{name} was started again {times} times"))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, render_template
 
-from appliance.health.bundles import summary
 from appliance.health.faults import WELL, fault_of, spoken, urgency
 from appliance.web import troubles
 from appliance.web.guard import Guard
@@ -30,6 +29,8 @@ class Help(Guarded):
         """The number, what it means, and the code."""
         text = ""
         try:
+            from appliance.health.bundles import summary  # rare, and heavy
+
             status = self.board.status()
             found = status["problems"]
             text = summary(status, version("lessonbox"))

@@ -15,10 +15,10 @@ import pytest
 import requests
 
 from appliance.config import BoxPaths
+from appliance.firstboot.wiring import open_state
 from appliance.health.problems import keep
 from appliance.setup import blank
 from appliance.web.pin import set_pin
-from appliance.wiring import open_state
 from content_sync.formats.enrolment import Enrolment, dump_enrolment
 from content_sync.ports import Problem
 from tests.box import SmallBox, sample

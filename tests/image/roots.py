@@ -117,6 +117,7 @@ class Machine:
             "--keep-unit",
             "--private-network",
             "--console=pipe",
+            "--capability=CAP_SYS_RAWIO",  # the doctor's, for SMART
         ]
         # systemd 256 and later boot on a machine with control groups of the old kind only when told.
         told = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from appliance.config import BoxPaths
+from appliance.firstboot.wiring import open_state
 from appliance.health import bundles
 from appliance.health.bundles import blotted, summary
 from appliance.health.doctor import diagnose, told
 from appliance.health.machine import Machine
 from appliance.health.problems import keep
+from appliance.helped import Helper
 from appliance.setup import blank, enrol
 from appliance.status import read_status
 from appliance.web.pin import set_pin
-from appliance.wiring import open_state
 from content_sync.adapters.http import Answer
-from content_sync.errors import NetworkError
+from content_sync.errors import BusyError, NetworkError
 from content_sync.formats.enrolment import Enrolment, dump_enrolment
 from content_sync.formats.token import make_token
 from content_sync.ports import Problem
@@ -86,6 +88,28 @@ def test_no_secret_gets_into_the_bundle(data: Path) -> None:
     assert "announce/" in held["journal.txt"]
 
 
+def test_the_doctors_own_is_given_where_there_is_a_helper(data: Path, tmp_path: Path) -> None:
+    class Asked(Helper):
+        def there(self) -> bool:
+            return True
+
+        def ask(self, verb: str, name: str = "") -> None:
+            assert verb == "diagnose"
+            (tmp_path / "left.zip").write_bytes(b"PK by the doctor")
+
+    class Dead(Asked):
+        def ask(self, verb: str, name: str = "") -> None:
+            raise BusyError("the box's helper does not answer")
+
+    left = tmp_path / "left.zip"
+    assert bundles.newest(data, 5, Asked(), left) == b"PK by the doctor"
+    for made in (
+        bundles.newest(data, 5, Dead(), left),
+        bundles.newest(data, 5, Helper(tmp_path / "no"), left),
+    ):
+        assert "summary.txt" in zipfile.ZipFile(io.BytesIO(made)).namelist()
+
+
 def test_what_is_no_secret_stays_readable() -> None:
     plain = "2026-11-22T03:50 sync[211]: 12 lessons, E-NETWORK http://county.example:8000 can't be reached"
     assert blotted(plain) == plain
@@ -138,6 +162,10 @@ def test_the_cause_is_told_not_what_follows_from_it(data: Path, tmp_path: Path) 
     assert by_name["link"].plain()["ok"] and by_name["county"].plain()["fault"].startswith("103-")
     problems = {p.code for p in told(linked, 5)}
     assert "E-NETWORK" in problems
+    config = BoxPaths(data).config
+    config.write_text(re.sub("(?m)^proxy.*$", 'urls = ["http://no-such-county.invalid"]', config.read_text()))
+    nameless = {c.name: c for c in diagnose(data, StoppedClock(), county.over, Machine(tmp_path / "on"))}
+    assert nameless["county's name"].code == "E-DNS" and not nameless["county"].code
 
 
 def test_a_box_that_is_not_enrolled_is_told_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance import helper
+from appliance.health.mending import LONG_UP, mend
 from appliance.helped import ClockSetter, Helper
 from content_sync.core.timefloor import DOUBT, SLACK, TimeFloor
 from content_sync.errors import BusyError, ClockError, FormatError, StorageError
@@ -62,6 +63,20 @@ def box(tmp_path: Path) -> Mounted:
     return Mounted(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("hotspot-on", "start lessonbox-hotspot.service"),
+        ("hotspot-off", "stop lessonbox-hotspot.service"),
+        ("network", "restart lessonbox-network.service"),
+    ],
+)
+def test_the_network_is_one_of_three_fixed_words(tmp_path: Path, verb: str, told: str) -> None:
+    box = Mounted(tmp_path)
+    assert box.ask(f"{verb} anything at all".encode()) == "ok"
+    assert box.ran == [f"systemctl --no-block {told}"]
+
+
 def test_its_verbs_are_these_and_no_more(box: Mounted) -> None:
     assert box.ask(b"reboot\n") == box.ask(b"poweroff\n") == box.ask(b"restart\n") == "ok"
     assert [line.split()[:3] for line in box.ran] == [
@@ -70,6 +85,15 @@ def test_its_verbs_are_these_and_no_more(box: Mounted) -> None:
     for line in (b"", b"\n", b"REBOOT\n", b"sh -c id\n", b"\xff\n", b"restart-all\n", b"x" * 4096):
         assert box.ask(line).startswith("E-FORMAT")
     assert len(box.ran) == 3
+
+
+def test_what_gave_up_is_started_with_its_port(box: Mounted) -> None:
+    assert box.ask(b"revive\n") == box.ask(b"diagnose\n") == "ok"
+    forget, start, doctor = (line.split() for line in box.ran)
+    assert forget == ["systemctl", "reset-failed", "lessonbox-*"]
+    assert start[:3] == ["systemctl", "--no-block", "start"]
+    assert set(start[3:]) == {"lessonbox-web.socket", *helper.PROGRAMS}
+    assert doctor == ["systemctl", "start", "lessonbox-doctor.service"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../etc", "/etc", "课/x", "另一个", "课\0", "课 "])
@@ -218,6 +242,17 @@ def test_the_agent_has_a_wrong_clock_set_and_no_right_one(door: Door, tmp_path: 
     door.answer = b"E-CLOCK the clock can't be set\n"
     with pytest.raises(ClockError):
         setter.look(wall + 9_999, 5, floor)
+
+
+def test_the_doctor_mends_what_is_safe_and_not_again_and_again(door: Door, tmp_path: Path) -> None:
+    there = Helper(door.path)
+    assert mend(["revive", "revive"], 60.0, 3, there) == ["revive"] == door.asked
+    assert mend(["reboot"], LONG_UP - 1, 0, there) == [], "it was started not long ago"
+    assert mend(["reboot"], LONG_UP, 1, there) == [], "a board is served"
+    assert mend(["reboot", "revive"], LONG_UP, 0, there) == ["reboot", "revive"]
+    door.answer = b"E-STORAGE no\n"
+    assert mend(["revive"], 60.0, 0, there) == [], "refused: the next look asks again"
+    assert mend(["revive"], 60.0, 0, Helper(tmp_path / "none")) == []
 
 
 def test_a_folder_that_the_helper_did_not_mount_is_written_without_it(door: Door, tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ MOUNTS = """sysfs /sys sysfs rw,nosuid 0 0
 /dev/mmcblk0p4 /var/lib ext4 rw,noatime 0 0
 /dev/mmcblk0p4 /var/lib/lesson\\040box ext4 ro,noatime 0 0
 """
+TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0100007F:0050 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 100 0 0 10 0
+   2: 0100007F:0050 0100007F:9C42 06 00000000:00000000 00:00000000 00000000     0        0 3 1 0 100 0 0 10 0
+   3: 0100007F:9C40 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 4 1 0 100 0 0 10 0
+   4: 0000000000000000FFFF00000100007F:0050 0000000000000000FFFF00000100007F:A000 01 0:0 00:0 0 0 0 5 1 0
+"""
 NONSENSE = (
     "",
     "\0",
@@ -169,11 +176,18 @@ def test_the_file_system_that_counts_is_the_one_that_holds_the_data() -> None:
     assert codes(probes.mounts(MOUNTS, "/var/lib/lesson box/data")) == ["E-READ-ONLY"]
     assert codes(probes.mounts(MOUNTS, "/srv")) == ["E-READ-ONLY"]
     assert probes.mounts("/dev/sda1 / ext4 rw,errors=remount-ro 0 0\n", "/var") == []
+    (found,) = probes.mounts("/dev/sda1 / ext4 rw,errors=remount-ro,emergency_ro 0 0\n", "/var")  # Linux 6.15
+    assert (found.code, found.mend) == ("E-READ-ONLY", "reboot")
 
 
 def test_programs_that_keep_ending_are_named() -> None:
     assert [one.subject for one in probes.units(UNITS)] == ["lessonbox-sync", "lessonbox-agent"]
     assert codes(probes.units(UNITS)) == ["E-FLAPPING"] * 2
+    assert [one.mend for one in probes.units(UNITS)] == ["", "revive"], "what runs is let alone"
+
+
+def test_boards_are_counted_by_their_connections() -> None:
+    assert probes.connections(TCP, (80, 81)) == 2 and probes.connections(TCP, (81,)) == 0
 
 
 def test_a_receiver_is_silent_only_where_it_was_heard_and_the_time_is_known() -> None:
@@ -197,6 +211,7 @@ def test_a_receiver_is_silent_only_where_it_was_heard_and_the_time_is_known() ->
         lambda t: probes.mounts(t, "/var"),
         lambda t: probes.ext4_errors("a", t[:1] and "x" + t),
         probes.units,
+        lambda t: [None] * probes.connections(t, (80,)),
     ],
 )
 def test_nonsense_is_no_finding(probe: Callable[[str], list[Found]], text: str) -> None:

@@ -75,7 +75,7 @@ class Office:
         self.end: Exception | None = None
         self.desk = Desk(
             folder, ("/media",), self.clock, self.take, self.export, lambda top: {"wanted": 3, "batches": 1},
-            self.told.append, before,
+            lambda top: {"bytes": 7}, self.told.append, before,
         )  # fmt: skip
 
     def take(self, path: Path) -> Job:

@@ -28,6 +28,11 @@ def _tools() -> None:
         ("lessonbox-county", 4.0),
         ("lessonbox-firstboot", 4.0),
         ("lessonbox-doctor", 4.0),
+        ("lessonbox-lan", 2.0),
+        ("lessonbox-network", 4.0),
+        ("lessonbox-hotspot", 4.0),
+        ("lessonbox-hotspot-dhcp", 4.0),
+        ("lessonbox-share", 4.0),
     ],
 )
 def test_a_unit_is_shut_in(name: str, most: float) -> None:
