@@ -3,10 +3,10 @@ PY := .venv/bin/python
 SELECT ?= not slow
 TESTS ?= tests
 
-.PHONY: help setup demo test test-all lint docs screens ruffle image test-image test-install bench clean
+.PHONY: help setup demo test test-all lint docs screens manual ruffle image image-pi test-image test-image-pi test-install test-power bench clean
 
 help:           ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 15
 
 setup:          ## what the demo needs
 	@./setup.sh demo
@@ -14,7 +14,7 @@ setup:          ## what the demo needs
 demo: setup     ## a county and a box in this terminal (ARGS="--library DIR" for your own lessons)
 	@$(PY) samples/demo.py $(ARGS)
 
-# tests/image makes whole systems and boots them: `make test-install`, `make test-image`.
+# tests/image makes whole systems and boots them: `make test-install`, `make test-image`, `make test-power`.
 test:           ## all tests but the slow ones
 	@./setup.sh test
 	$(PY) -m pytest -m "$(SELECT)" --ignore=tests/image $(TESTS)
@@ -36,6 +36,10 @@ screens:        ## screenshots of the main pages into docs/screens
 	@./setup.sh bench
 	$(PY) -m tests.e2e.screens
 
+manual:         ## the pictures and the terminal of docs/operations.md
+	@./setup.sh image
+	$(PY) -m tests.e2e.manual
+
 RUFFLE := 0.6.0
 RUFFLE_SHA512 := 3f65f5cc310d06888bb766633dcb14cda0f1a11edf545d9ed54fdb8bb85b2004048e4ca4c658d2a06f0081bcb01ef9555732fd639b4864c46a0f0226df58e03c
 ruffle:         ## the Flash player from npm into build/ruffle, for install.sh and images (docs/decisions/0026)
@@ -54,11 +58,23 @@ image:          ## the image of a box for a mini-PC, into build/image (images/RE
 
 test-image:     ## build that image twice, look into it, boot it in QEMU; as root
 	@./setup.sh image
-	$(PY) -m pytest tests/image/test_image.py
+	$(PY) -m pytest tests/image/test_image.py tests/image/test_technician.py
+
+image-pi:       ## the image for Raspberry Pi 4 and 5, likewise; another machine's programs are emulated meanwhile
+	@./setup.sh image
+	images/build --arch arm64
+
+test-image-pi:  ## build that one twice, read it as a Pi's firmware and kernel would, boot it in QEMU; as root
+	@./setup.sh image
+	$(PY) -m pytest tests/image/test_arm64.py
 
 test-install:   ## install.sh in fresh Debian 12 and 13, booted (systemd-nspawn); as root
 	@./setup.sh test
 	$(PY) -m pytest tests/image/test_install.py
+
+test-power:     ## the power cut at 500 places of a box's life, by its disk's log of writes; as root
+	@./setup.sh image
+	$(PY) -m pytest tests/image/test_power_cut.py
 
 bench:          ## side-by-side measurements (docs/benchmarks.md)
 	@./setup.sh bench

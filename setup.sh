@@ -10,9 +10,11 @@ want=${1:-demo}
 demo_packages=(python3-venv ffmpeg espeak-ng fontconfig fonts-wqy-microhei fonts-dejavu-core poppler-utils
                'libreoffice-impress-nogui|libreoffice-impress')
 test_packages=(chromium systemd iproute2 nftables avahi-daemon avahi-utils dbus git procps shellcheck bindfs faketime qbittorrent-nox
-               dosfstools mtools fdisk bmap-tools util-linux systemd-container mmdebstrap xvfb xdotool libzbar0)
+               dosfstools mtools fdisk bmap-tools util-linux systemd-container mmdebstrap xvfb xdotool libzbar0
+               dnsmasq-base hostapd busybox samba smbclient)
 bench_packages=(nginx-light fonts-arphic-ukai)
-image_packages=(mmdebstrap fdisk dosfstools mtools e2fsprogs bmap-tools xz-utils unzip qemu-system-x86 ovmf openssh-client)
+image_packages=(mmdebstrap fdisk dosfstools mtools e2fsprogs bmap-tools xz-utils unzip zstd qemu-system-x86 ovmf openssh-client
+                qemu-system-arm qemu-user-static binfmt-support device-tree-compiler)
 
 packages=("${demo_packages[@]}")
 extras=samples

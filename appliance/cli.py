@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from appliance.cli_lan import lan, network
 from appliance.config import BOX_SETTINGS
 from content_sync.settings import help_text
 from content_sync.terminal import absolute, absolute_or_none
@@ -49,7 +51,7 @@ def init(enrolment: Path | None, blank: bool, data: Path, as_json: bool) -> None
     """Make a box's data folder from its enrolment file."""
     from appliance import setup
     from appliance.config import BoxPaths
-    from appliance.wiring import open_state
+    from appliance.firstboot.wiring import open_state
     from content_sync.terminal import show
 
     if (enrolment is None) != blank:
@@ -77,8 +79,8 @@ def _begin_anew() -> None:
 
 
 def _synced(it: dict[str, Any]) -> str:
-    from appliance.status_text import chinese, problem_text
-    from content_sync.terminal import size_text
+    from appliance.status_text import problem_text
+    from content_sync.terminal import chinese, size_text
 
     counts = it["lessons"]
     lines = [
@@ -231,8 +233,8 @@ def status(lesson: str | None, lessons: bool, data: Path, as_json: bool) -> None
     from appliance.config import load_settings
     from appliance.lesson_status import lessons_text, read_lessons
     from appliance.status import read_status
-    from appliance.status_text import chinese, status_text
-    from content_sync.terminal import show
+    from appliance.status_text import status_text
+    from content_sync.terminal import chinese, show
 
     load_settings(data)
     if lesson is not None:
@@ -287,7 +289,8 @@ def web(data: Path, listen: str) -> None:
     """Serve the pages to the boards (one program, as its unit starts it)."""
     from appliance.web.starting import run
 
-    run(data, listen)
+    if run(data, listen):
+        _begin_anew()
 
 
 @cli.command()
@@ -423,9 +426,9 @@ def firstboot(card: Path, user: str, data: Path, as_json: bool) -> None:
     from appliance.config import load_settings
     from appliance.firstboot.boot import Boot
     from appliance.firstboot.host import SystemHost
-    from appliance.status_text import chinese, problem_text
+    from appliance.status_text import problem_text
     from content_sync.errors import LessonBoxError
-    from content_sync.terminal import show
+    from content_sync.terminal import chinese, show
 
     try:
         folders = load_settings(data).texts("stick_folders")
@@ -455,30 +458,39 @@ def firstboot(card: Path, user: str, data: Path, as_json: bool) -> None:
 def doctor(data: Path, keep: bool, bundle: Path | None, as_json: bool) -> int:
     """Check the machine and the box: what is wrong, by code, and what to do about it."""
     from appliance.config import BoxPaths
+    from appliance.firstboot import console
     from appliance.health import bundles, problems
     from appliance.health.doctor import diagnose, told
     from appliance.health.faults import fault_of
+    from appliance.health.machine import Machine, boards
+    from appliance.health.mending import mend
+    from appliance.helped import Helper
     from content_sync.adapters.clock import SystemClock
     from content_sync.adapters.http import HttpFetcher
-    from content_sync.terminal import DONE, FAILED, show
+    from content_sync.errors import LessonBoxError
+    from content_sync.remedies import remedy
+    from content_sync.terminal import DONE, FAILED, chinese, show
 
     clock = SystemClock()
     checks = diagnose(data, clock, lambda proxy: HttpFetcher(proxy=proxy))
     if keep:
-        problems.keep(BoxPaths(data).health, told(checks, int(clock.wall())))
-    if bundle is not None:
-        bundles.write(bundle, data, [check.plain() for check in checks], int(clock.wall()))
+        with suppress(LessonBoxError):  # a disk that takes nothing is among what was found
+            problems.keep(BoxPaths(data).health, told(checks, int(clock.wall())))
+        console.refresh(data, Path("/run"))
+        mend((check.mend for check in checks if check.mend), clock.monotonic(), boards(Machine()), Helper())
     result = {"ok": not any(check.code for check in checks), "checks": [check.plain() for check in checks]}
 
     def text(_: object) -> str:
         return "\n".join(
             f"{check.code or 'ok':14} {check.name}: {check.found}"
             + (f" [{fault_of(check.code)}]" if check.code else "")
-            + (f"\n{'':14} -> {check.remedy}" if check.remedy else "")
+            + (f"\n{'':14} -> {remedy(check.code, check.remedy, chinese())}" if check.remedy else "")
             for check in checks
         )
 
     show(result, as_json, text)
+    if bundle is not None:
+        bundles.write(bundle, data, [check.plain() for check in checks], int(clock.wall()))
     return DONE if result["ok"] else FAILED
 
 
@@ -508,3 +520,7 @@ def reports_export(file: Path, data: Path, as_json: bool) -> None:
     waiting = read_agent_status(paths.outbox_db)["outbox"]["waiting"]
     result = {"file": str(file), "batches": len(batches), "waiting_sessions": waiting}
     show(result, as_json, lambda it: f"{it['batches']} reports in {it['file']}; {waiting} sessions wait")
+
+
+cli.add_command(lan)
+cli.add_command(network)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.throttling import local_rules
+from appliance.network.lines import only_receives, parse_uplinks
+from appliance.network.wanted import check_network
+from appliance.throttling import check_windows
 from content_sync.adapters.files import read_capped
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import (
@@ -88,6 +90,12 @@ BOX_SETTINGS = (
     Setting(
         "metered_interfaces", (), "interfaces that only lead out: their own counters count (modems: always)"
     ),
+    Setting(
+        "uplinks",
+        (),
+        "interfaces that only lead out, no board is on them: `usb0 metered` (a 4G stick), `usb0 free`, or"
+        " `eth1 receive` (a satellite receiver's LAN, which answers nothing)",
+    ),
     Setting("day_mb", 0, "most a day on a metered line; 0: what the county says", "MiB", 0, 1 << 20),
     Setting("month_mb", 0, "most a month on a metered line; 0: what the county says", "MiB", 0, 1 << 20),
     Setting("give_way", True, "fetch slower when others on the line to the county would feel it"),
@@ -136,6 +144,26 @@ BOX_SETTINGS = (
     Setting(
         "wifi_name", "", "name of the Wi-Fi by which boards and phones reach the box, for the door sheet"
     ),
+    Setting(
+        "hotspot",
+        "auto",
+        "an own Wi-Fi, where there is a free radio and lessonbox-lan runs; auto: while there is no LAN",
+        choices=("auto", "on", "off"),
+    ),
+    Setting("hotspot_name", "", "its name; empty: lesson- and the end of the box's id"),
+    Setting(
+        "hotspot_password",
+        "",
+        "8 to 63 ASCII characters; empty: that of the door label, which the enrolment gives; `open`: none",
+    ),
+    Setting("wifi_country", "CN", "country whose rules the radio keeps"),
+    Setting("share_drop", False, "offer drop/ to the receiver's PC as the share `drop` (needs samba)"),
+    Setting("share_password", "", "for the user lessonbox of that share; empty: guests may write there"),
+    Setting("share_smb1", False, "also to Windows XP; SMB1 is unsafe"),
+    Setting("receiver_share", "", "folder of the receiver's PC that is read, like //192.168.1.20/recv"),
+    Setting("receiver_user", "", "user there; empty: as guest"),
+    Setting("receiver_password", "", "the user's password"),
+    Setting("receiver_smb1", False, "read it by SMB1, which Windows XP needs; it is unsafe"),
     Setting("language", "zh", "language of pages where the board does not say", choices=("zh", "en")),
 )
 
@@ -211,12 +239,20 @@ class BoxPaths:
         return self.data / "outbox.db"
 
     @property
+    def compiled(self) -> Path:
+        return self.data / "compiled"
+
+    @property
     def streaming(self) -> Path:
         return self.data / "streaming"
 
     @property
     def network(self) -> Path:
         return self.data / "network.json"
+
+    @property
+    def lan(self) -> Path:
+        return self.data / "lan.json"
 
     @property
     def neighbours(self) -> Path:
@@ -245,6 +281,12 @@ def load_settings(data: Path) -> Settings:
     if not path.is_file():
         raise SetupError(f"{data} is not a box's data folder")
     settings = parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
+    check_settings(settings, data)
+    return settings
+
+
+def check_settings(settings: Settings, data: Path) -> None:
+    """What the table alone cannot say. Raises SettingError."""
     for url in settings.texts("urls"):
         try:
             check_url(url)
@@ -255,7 +297,8 @@ def load_settings(data: Path) -> Settings:
             check_url(settings.text("proxy"))
         except FormatError as error:
             raise SettingError(f"proxy: {error.what}") from None
-    local_rules(settings)
+    check_windows(settings)
+    check_network(settings)
     for name in ("drop_folders", "drop_delete", "stick_folders"):
         for folder in settings.texts(name):
             if not Path(folder).is_absolute():
@@ -265,11 +308,13 @@ def load_settings(data: Path) -> Settings:
             raise SettingError(f"drop_delete: {folder!r} is no drop folder")
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?", settings.text("host_name")):
         raise SettingError("host_name must be letters a to z, digits and - between them, at most 60")
-    return settings
 
 
 def has_line(settings: Settings) -> bool:
-    """Whether the county is expected to be reached; a point that takes from drops alone can only receive."""
+    """Whether the county is expected to be reached; a point that takes from drops alone can only receive, as
+    one whose only uplink does."""
+    if only_receives(parse_uplinks(settings.texts("uplinks"))):
+        return False
     return bool({"torrent", "webseed"} & set(settings.texts("sources")))
 
 

@@ -42,7 +42,7 @@ def make_request(paths: BoxPaths) -> Request:
         lacking = state.lacking()
         wanted = {
             row.wanted: _short(lacking[row.wanted]) if row.wanted in lacking else None
-            for row in state.lessons()
+            for row in [*state.updates(), *state.lessons()]
             if not row.complete
         }
         have = _short(state.objects())
@@ -105,7 +105,7 @@ def export_lessons(
     enrolment = read_enrolment(paths)
     state = StateReader(paths.state_db)
     try:
-        held = {row.wanted for row in state.lessons() if row.complete}
+        held = {row.wanted for row in [*state.updates(), *state.lessons()] if row.complete}
     finally:
         state.close()
     requests, odd = _requests(top, request_file, enrolment.box, bool(patterns))

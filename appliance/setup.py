@@ -10,12 +10,14 @@ from typing import Any
 from appliance.config import BOX_SETTINGS, BoxPaths
 from appliance.sticks import mounted
 from content_sync.adapters.files import make_folder, read_capped, storage_errors, write_durable
-from content_sync.errors import EnrolError, LessonBoxError, NotFoundError
+from content_sync.errors import EnrolError, LessonBoxError, NotFoundError, StorageError
 from content_sync.formats.canonical import dump
 from content_sync.formats.enrolment import MAX_ENROLMENT, Enrolment, parse_enrolment
 from content_sync.settings import toml_value
 
 _MOST_FILES = 200
+#: In a data folder that is only memory (images/files/usr/lib/lessonbox/data puts it there).
+NOT_KEPT = "not-kept"
 
 
 def initialise(data: Path, enrolment_file: Path) -> dict[str, Any]:
@@ -44,8 +46,10 @@ def usable(content: bytes, name: str) -> Enrolment:
 
 def enrol(data: Path, content: bytes) -> Enrolment:
     """The same with the file's content. Safe to repeat after a power cut at any step: the enrolment itself
-    is written last. Raises as `initialise`."""
+    is written last. Raises as `initialise`, and StorageError where nothing is kept."""
     enrolment, paths = usable(content, "the enrolment file"), BoxPaths(data)
+    if (data / NOT_KEPT).exists():
+        raise StorageError("this box keeps nothing now: the claim would be used up and the key lost")
     if paths.enrolment.exists():
         _check_same(parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT)), enrolment)
     _folders(paths)

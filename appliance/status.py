@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import BoxPaths, read_enrolment
+from appliance.health.checks import disk_problems
 from appliance.health.problems import kept
+from appliance.update.history import told as tried
+from appliance.update.machine import TOLD as UPDATES_TOLD
 from appliance.usage.outbox import read_agent_status
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.trust import weeks_stale
@@ -54,11 +57,12 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
             "address": agent["address"],
             "problems": [
                 {"code": p.code, "subject": p.subject, "message": p.message, "since": p.since}
-                for p in state.problems()
+                for p in [*state.problems(), *disk_problems(data)]
             ]
             + agent["problems"]
             + kept(paths.health)
             + kept(paths.firstboot)
+            + tried(UPDATES_TOLD).get("problems", [])
             + _unenrolled(enrolment, state),
         }
         if lessons:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +17,6 @@ _LABELS = {
     "clock": "时钟", "problem": "问题", "present": "已到", "arriving": "正在到", "wanted": "等着",
     "withdrawn": "已撤",
 }  # fmt: skip
-
-
-def chinese(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal's locale is Chinese."""
-    return (
-        next((environment[n] for n in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(n)), "")[:2]
-        == "zh"
-    )
 
 
 def day_text(unix: int) -> str:

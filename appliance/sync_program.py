@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.asked import restart_asked
-from appliance.config import BoxPaths, load_settings
+from appliance.config import BoxPaths, load_settings, read_enrolment
 from appliance.export import export_lessons, write_request
 from appliance.helped import Helper
 from appliance.sticks import Desk
@@ -22,7 +22,7 @@ from appliance.wiring import SyncBox, open_box
 from appliance.wishes import WishBook
 from content_sync.adapters.drops import Folders
 from content_sync.adapters.files import lock_file, read_capped, write_durable
-from content_sync.adapters.local import requests as local_requests
+from content_sync.adapters.local_requests import requests as local_requests
 from content_sync.adapters.sdnotify import Pulse
 from content_sync.adapters.sqlite import StateReader
 from content_sync.adapters.stick import StickFiles, bag_stages, find_bag
@@ -34,6 +34,7 @@ from content_sync.formats.canonical import is_hex, load
 from content_sync.formats.local import MAX_REQUEST as MAX_LOCAL
 from content_sync.formats.local import parse_request as parse_local
 from content_sync.formats.received import MAX_ITEM, parse_request
+from content_sync.formats.update import is_update
 from content_sync.terminal import Progress
 
 _LOOK_AGAIN = 1.0  # seconds between looks at incoming/
@@ -129,6 +130,7 @@ def _serve(data: Path) -> None:
             pulse.beat()
             wake.clear()
             requests.look()
+            box.offering.look()
             due = box.engine.step(box.clock.monotonic())
             if due - box.clock.monotonic() > _LOOK_AGAIN:
                 time.sleep(_LOOK_AGAIN)  # nothing moves: what happens meanwhile is looked at together
@@ -183,7 +185,7 @@ def _imported(box: SyncBox, job: Import) -> dict[str, Any]:
 
 
 def _result(state: StateReader, complete: bool) -> dict[str, Any]:
-    rows = state.lessons()
+    rows = [row for row in state.lessons() if not is_update(row.collection)]
     return {
         "complete": complete,
         "release": state.release(),
@@ -323,6 +325,14 @@ def _desk(paths: BoxPaths, box: SyncBox) -> Desk:
         with helper.writable(top):
             return write_request(paths.data, top)
 
+    def diagnosis(top: Path) -> dict[str, Any]:
+        from appliance.health import bundles  # rare, and heavy
+
+        made = bundles.newest(paths.data, int(box.clock.wall()), helper)
+        with helper.writable(top):
+            write_durable(top / f"lessonbox-diagnosis-{read_enrolment(paths).box}.zip", made)
+        return {"bytes": len(made)}
+
     helper = Helper()
 
     return Desk(
@@ -332,6 +342,7 @@ def _desk(paths: BoxPaths, box: SyncBox) -> Desk:
         lambda top: box.engine.begin_import(_stages(box, top)),
         export,
         request,
+        diagnosis,
         lambda told: box.state.set_status({"stick": told}),
         box.state.status("stick"),
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import random
-import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +10,16 @@ from pathlib import Path
 
 from appliance.asked import pause_left
 from appliance.config import BoxPaths, county_urls, has_line, load_settings, read_enrolment, token_source
+from appliance.firstboot.wiring import introduce, open_state
+from appliance.network.lines import FREE, METERED, parse_uplinks
+from appliance.network.shares import RECEIVED
 from appliance.throttling import local_rules, over_a_line
 from appliance.truetime import TrueTime
+from appliance.update.machine import update_kind
+from appliance.update.offering import Offering
 from content_sync.adapters.clock import SystemClock
 from content_sync.adapters.drops import Folders
 from content_sync.adapters.fec import RaptorQ
-from content_sync.adapters.files import sync_folder
 from content_sync.adapters.http import HttpFetcher
 from content_sync.adapters.libtorrent.swarm import LibtorrentSwarm, SwarmOptions
 from content_sync.adapters.local import FileLocal
@@ -34,11 +36,8 @@ from content_sync.adapters.watchdog import WatchedFolders
 from content_sync.engine.parts import Options, Parts
 from content_sync.engine.sync import Engine
 from content_sync.engine.throttle import Senses, Throttle
-from content_sync.errors import DamagedDataError
 from content_sync.formats.canonical import dump
 from content_sync.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,6 +51,7 @@ class SyncBox:
     fetcher: HttpFetcher
     clock: SystemClock
     stash: FileStash
+    offering: Offering
 
     def close(self) -> None:
         """End jobs, watches and connections."""
@@ -61,21 +61,6 @@ class SyncBox:
         self.fetcher.close()
         self.state.close()
         self.stash.close()
-
-
-def open_state(path: Path) -> State:
-    """state.db; a damaged one is put aside and begun anew: sync rebuilds it from objects/ and trust/."""
-    try:
-        return State(path)
-    except DamagedDataError as error:
-        aside = path.with_name(f"{path.name}.damaged-{secrets.token_hex(4)}")
-        _log.warning("%s; it is put aside as %s and built again", error.what, aside.name)
-        for suffix in ("-wal", "-shm", ""):
-            old = path.with_name(path.name + suffix)
-            if old.exists():
-                old.rename(aside.with_name(aside.name + suffix))
-        sync_folder(path.parent)
-        return State(path)
 
 
 def open_shelf(paths: BoxPaths) -> FileShelf:
@@ -105,6 +90,7 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
     urls = county_urls(settings, enrolment.urls)
     sources = settings.texts("sources")
     clock, state = SystemClock(), open_state(paths.state_db)
+    introduce(state, enrolment)
     folders = _drop_folders(paths, settings) if "drop" in sources else []
     delete = [Path(folder) for folder in settings.texts("drop_delete")]
     poll = settings.text("drop_watch") == "poll"
@@ -131,26 +117,30 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
 
     stash = FileStash(paths.parcels_db)
     probe = HandshakeProbe(urls, clock.monotonic)
+    uplinks = parse_uplinks(settings.texts("uplinks"))
     meter = InterfaceMeter(
-        settings.texts("metered_interfaces"),
+        [*settings.texts("metered_interfaces"), *(name for name, kind in uplinks.items() if kind == METERED)],
         settings.text("metered"),
         paths.network,
         clock.boot_id,
         lambda: probe.local,
+        [name for name, kind in uplinks.items() if kind == FREE],
     )
+    true_time = TrueTime(clock, paths.outbox_db)
     gives_way = settings.flag("give_way") and over_a_line(urls)
     senses = Senses(
         meter,
         probe if gives_way else None,
-        TrueTime(clock, paths.outbox_db).known,
+        true_time.known,
         streaming,
         lambda: pause_left(paths.incoming, clock) > 0,
     )
     throttle = Throttle(swarm, FileShelf(data), senses, local_rules(settings), threading.Lock())
+    store = FileStore(paths.objects, paths.partial)
     engine = Engine(
         Parts(
             state=state,
-            store=FileStore(paths.objects, paths.partial),
+            store=store,
             received=FileReceived(paths.received),
             local=FileLocal(
                 paths.local,
@@ -182,10 +172,13 @@ def open_box(data: Path, wake: Callable[[], None], watch: bool = True) -> SyncBo
             scrub_days=settings.number("scrub_days"),
             parcel_space=settings.number("parcel_space") << 20,
             line=has_line(settings),
+            update_kind=update_kind(),
         ),
     )
-    return SyncBox(engine, throttle, state, drops, fetcher, clock, stash)
+    offering = Offering(paths, state, store, clock, lambda: throttle.budget, true_time.known, update_kind())
+    return SyncBox(engine, throttle, state, drops, fetcher, clock, stash, offering)
 
 
 def _drop_folders(paths: BoxPaths, settings: Settings) -> list[Path]:
-    return [paths.drop, *(Path(folder) for folder in settings.texts("drop_folders"))]
+    received = [RECEIVED] if settings.text("receiver_share") else []
+    return [paths.drop, *(Path(folder) for folder in settings.texts("drop_folders")), *received]

@@ -365,6 +365,13 @@ class ConfigError(LessonBoxError):
     code = "E-CONFIG"
 
 
+class UpdateError(LessonBoxError):
+    """The box runs as before. Tell the county's technician the update's number: it is not tried again, the
+    next one is."""
+
+    code = "E-UPDATE"
+
+
 class UnenrolledError(SetupError):
     """Upload this school's enrolment file on the box's page /enrol, or put it on the card or a stick and
     start the box again."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from content_sync.core.account import Reading
-from content_sync.formats.collection import Collection, TargetRef
-from content_sync.formats.envelope import Envelope
-from content_sync.formats.hashtree import FileId
-from content_sync.formats.lesson import Lesson
-from content_sync.formats.local import LocalLesson
-from content_sync.formats.received import ReceivedItem
-from content_sync.formats.torrent import Torrent
+if TYPE_CHECKING:  # all programs load this module, each with few of these
+    from content_sync.core.account import Reading
+    from content_sync.formats.collection import Collection, TargetRef
+    from content_sync.formats.envelope import Envelope
+    from content_sync.formats.hashtree import FileId
+    from content_sync.formats.lesson import Lesson
+    from content_sync.formats.local import LocalLesson
+    from content_sync.formats.received import ReceivedItem
+    from content_sync.formats.torrent import Torrent
 
 
 class Clock(Protocol):

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,21 @@ import click
 
 from content_sync.errors import LessonBoxError, StorageError, UsageError
 from content_sync.formats.token import hidden
+from content_sync.remedies import line
 
 DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+
+
+def chinese(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the person at this terminal reads Chinese: by the locale, on Windows by its own
+    language."""
+    said = next((environment[n] for n in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(n)), "")
+    if said or sys.platform != "win32":
+        return said[:2] == "zh" and environment.get("TERM") != "linux"  # a bare console has no such letters
+    import ctypes  # its windll is Windows' alone
+
+    system = getattr(ctypes, "windll", None)
+    return system is not None and system.kernel32.GetUserDefaultUILanguage() & 0x3FF == 0x04
 
 
 class Tokenless(logging.Formatter):
@@ -52,7 +65,7 @@ def run(command: click.Command, prog: str) -> int:
     except LessonBoxError as error:
         if os.environ.get("LESSONBOX_DEBUG"):
             raise
-        print(error.line(), file=sys.stderr)
+        print(line(error, chinese()), file=sys.stderr)
         return USAGE if isinstance(error, UsageError) else FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from content_sync.settings import help_text
 from content_sync.terminal import absolute, absolute_or_none
 from county.cli_flash import COMMANDS as FLASH_COMMANDS
 from county.cli_options import data_option, json_option
+from county.cli_updates import system_update
 from county.config import COUNTY_SETTINGS
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def cli() -> None:
     """The county's side of Lesson Box (课箱): publish lessons, serve boxes, count usage."""
 
 
-for _command in FLASH_COMMANDS:
+for _command in (*FLASH_COMMANDS, system_update):
     cli.add_command(_command)
 
 
@@ -337,11 +338,19 @@ def token(holder: str, renew: bool, shut_out: bool, data: Path, as_json: bool) -
     "--rendition", "renditions", multiple=True, help="KIND=full, light or none: video=light for thin lines."
 )
 @click.option("--term", help="FIRST-DAY:WEEKS:VOLUME, like 2026-09-01:20:上册.")
+@click.option("--class-goal", type=click.IntRange(1, 1000), help="Classes a teacher should hold a term.")
+@click.option(
+    "--updates",
+    type=click.Choice(["all", "pilot", "hold"]),
+    help="System updates: those for all, also those tried first, or none until told.",
+)
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="JSON of parts, like budget.")
 @click.option(
     "--clear",
     multiple=True,
-    type=click.Choice(["deadlines", "pins", "reserve", "renditions", "term", "budget", "timetable", "cards"]),
+    type=click.Choice(
+        ["deadlines", "pins", "reserve", "renditions", "term", "class_goal", "budget", "timetable", "cards"]
+    ),
     help="Make this part as by default first; may be given again.",
 )
 @json_option

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from content_sync.terminal import absolute, absolute_or_none
+from content_sync.terminal import absolute, absolute_or_none, chinese
 from county.cli_options import data_option, json_option
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from county.flash.disks import Card
     from county.flash.image import Image
     from county.flash.schools import School
+
+
+def _say(zh: str, en: str) -> str:
+    """In the language of who sits before it."""
+    return zh if chinese() else en
+
 
 image_argument = click.argument(
     "image", type=click.Path(path_type=Path, exists=True, dir_okay=False), callback=absolute
@@ -42,7 +48,7 @@ def sign_image(image: Path, data: Path, as_json: bool) -> None:
     from county.publish.signing import Repository
 
     paths, settings = CountyPaths(data), load_settings(data)
-    bar = Progress("reading", image.stat().st_size)
+    bar = Progress(_say("读镜像", "reading"), image.stat().st_size)
     made = sign(image, Repository(paths.public, paths.keys, settings.number("expire_days")), bar.to)
     bar.close()
     show(
@@ -53,7 +59,10 @@ def sign_image(image: Path, data: Path, as_json: bool) -> None:
             "bmap": made.bmap is not None,
         },
         as_json,
-        lambda r: f"{r['manifest']}: {size_text(r['size'])} on a card, sha256 {r['sha256']}",
+        lambda r: _say(
+            f"签好了：{r['manifest']}，写到卡上是 {size_text(r['size'])}，sha256 {r['sha256']}",
+            f"{r['manifest']}: {size_text(r['size'])} on a card, sha256 {r['sha256']}",
+        ),
     )
 
 
@@ -126,24 +135,37 @@ def flash(
     from county.publish.signing import Repository
 
     paths, settings = CountyPaths(data), load_settings(data)
-    listed = read_schools(list_file)
+    listed = read_schools(list_file, chinese())
     for heading in listed.ignored:
-        click.echo(f"warning: nobody reads the column {heading}", err=True)
+        said = _say(f"提醒：没有用到“{heading}”这一列", f"warning: nobody reads the column {heading}")
+        click.echo(said, err=True)
     schools = tuple(one for one in listed.schools if code in (None, one.code))
     if not schools:
-        raise UsageError(f"{list_file.name} has no school {code!r}")
+        raise UsageError(
+            _say(f"{list_file.name} 里没有代码是 {code} 的学校", f"{list_file.name} has no school {code!r}")
+        )
     if (again and code is None) or (yes and device is None):
-        raise UsageError("--again needs --school, --yes needs --device")
+        raise UsageError(
+            _say(
+                "--again 要和 --school 一起用，--yes 要和 --device 一起用",
+                "--again needs --school, --yes --device",
+            )
+        )
     keys: tuple[str, ...] = ()
     if ssh_key is not None:
         lines = read_capped(ssh_key, 16 << 10).decode("utf-8", "replace").splitlines()
         texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         keys = parse_boxconfig("\n".join(f"ssh_key = {text}" for text in texts).encode()).config.ssh_keys
         if not texts or len(keys) != len(texts):
-            raise UsageError(f"{ssh_key.name} is no public SSH key (the file that ends with .pub)")
+            raise UsageError(
+                _say(
+                    f"{ssh_key.name} 不是 SSH 公钥（文件名以 .pub 结尾的那个）",
+                    f"{ssh_key.name} is no public SSH key (the file that ends with .pub)",
+                )
+            )
 
     root = Repository(paths.public, paths.keys, settings.number("expire_days")).root()
-    bar = Progress("checking", image.stat().st_size)
+    bar = Progress(_say("核对镜像", "checking"), image.stat().st_size)
     checked = open_image(image, root, bar.to)
     bar.close()
     page = labels or list_file.absolute().with_suffix(".labels.html")
@@ -156,7 +178,10 @@ def flash(
         show(
             {"cards": made, "left": left, "labels": str(page)},
             as_json,
-            lambda r: f"{len(r['cards'])} cards written, {r['left']} schools left; labels: {r['labels']}",
+            lambda r: _say(
+                f"写好 {len(r['cards'])} 张卡，还有 {r['left']} 个学校没有写；打印门牌：{r['labels']}",
+                f"{len(r['cards'])} cards written, {r['left']} schools left; labels: {r['labels']}",
+            ),
         )
     return INCOMPLETE if left and code is None else DONE
 
@@ -179,10 +204,15 @@ def _dry(batch: Batch, image: Image, schools: tuple[School, ...], as_json: bool)
         },
         as_json,
         lambda r: "\n".join(
-            [f"image: {size_text(image.size)}, {size_text(image.to_write)} of it written"]
-            + [f"card: {_card_text(one)}" for one in cards]
-            + [f"next: {one.code} {one.name}" for one in left]
-            + [f"{r['done']} schools have their card"]
+            [
+                _say(
+                    f"镜像：{size_text(image.size)}，要写的有 {size_text(image.to_write)}",
+                    f"image: {size_text(image.size)}, {size_text(image.to_write)} of it written",
+                )
+            ]
+            + [_say("卡：", "card: ") + _card_text(one) for one in cards]
+            + [_say("等着写：", "next: ") + f"{one.code} {one.name}" for one in left]
+            + [_say(f"已有卡的学校：{r['done']} 个", f"{r['done']} schools have their card")]
         ),
     )
     return DONE
@@ -197,6 +227,7 @@ def _all(
 ) -> list[dict[str, Any]]:
     """Cards until no school is left, or until the person ends it."""
     from content_sync.errors import CardError
+    from content_sync.remedies import line
 
     made: list[dict[str, Any]] = []
     print_labels()
@@ -215,24 +246,43 @@ def _all(
         except CardError as error:
             if asked.yes or not sys.stdin.isatty():
                 raise
-            click.echo(error.line(), err=True)
-        if wanted and not click.confirm(
-            f"Next: {wanted[0].code} {wanted[0].name}. Put in the next card. Go on?", default=True, err=True
+            click.echo(line(error, chinese()), err=True)
+            _bell()
+        if wanted and not _yes(
+            _say(
+                f"\n下一个：{wanted[0].code} {wanted[0].name}。换好卡，按回车继续；不写了，输 n",
+                f"Next: {wanted[0].code} {wanted[0].name}. Put in the next card. Go on?",
+            ),
+            default=True,
         ):
             break
     return made
+
+
+def _yes(question: str, default: bool = False, abort: bool = False) -> bool:
+    """Ask on the terminal; Enter is the default."""
+    return click.confirm(question, default=default, abort=abort, err=True)
+
+
+def _bell() -> None:
+    """Who writes forty cards looks elsewhere meanwhile."""
+    if sys.stderr.isatty():
+        click.echo("\a", nl=False, err=True)
 
 
 def _ask_again(batch: Batch, school: School, asked: _Asked) -> None:
     from content_sync.errors import UsageError
 
     before = batch.done(school.code)[-1]
-    said = f"{school.code} {school.name} has its card already: box {before.box}, {_day(before.at)}"
+    said = _say(
+        f"{school.code} {school.name} 已经有一张卡：课箱 {before.box}，{_day(before.at)}",
+        f"{school.code} {school.name} has its card already: box {before.box}, {_day(before.at)}",
+    )
     if asked.again:
         return
     if asked.yes or not sys.stdin.isatty():
-        raise UsageError(f"{said}; one more box for this school: --again")
-    click.confirm(f"{said}. Make one more box for it?", default=False, abort=True, err=True)
+        raise UsageError(said + _say("；再要一台：--again", "; one more box for this school: --again"))
+    _yes(said + _say("。再给它做一台？", ". Make one more box for it?"), abort=True)
 
 
 def _one(batch: Batch, image: Image, school: School, asked: _Asked) -> dict[str, Any]:
@@ -246,7 +296,8 @@ def _one(batch: Batch, image: Image, school: School, asked: _Asked) -> dict[str,
     with ExitStack() as stack:
         if asked.device is not None and Path(asked.device).is_file():
             target = stack.enter_context(opened(asked.device))
-            text = f"file {Path(asked.device).name}, {size_text(target.size)}"
+            name, size = Path(asked.device).name, size_text(target.size)
+            text = _say(f"文件 {name}，{size}", f"file {name}, {size}")
             _confirm(text, school, asked)
         else:
             card = _chosen(asked.device)
@@ -256,16 +307,24 @@ def _one(batch: Batch, image: Image, school: School, asked: _Asked) -> dict[str,
             target = stack.enter_context(opened(card.path, card.size))
         lying = batch.lying_in(target)
         if lying is not None:
-            said = f"this card was just written for {lying.school} (box {lying.box})"
+            said = _say(
+                f"这张卡刚给 {lying.school} 写好（课箱 {lying.box}）",
+                f"this card was just written for {lying.school} (box {lying.box})",
+            )
             if asked.yes or not sys.stdin.isatty():
                 if not asked.again:
-                    raise UsageError(f"{said}: put in the next one")
+                    raise UsageError(said + _say("：换下一张", ": put in the next one"))
             else:
-                click.confirm(f"{said}. Overwrite it?", default=False, abort=True, err=True)
+                _yes(said + _say("。真的要盖掉它？", ". Overwrite it?"), abort=True)
         bar = _Bar()
         enrolment: Enrolment = batch.flash(image, school, target, text, int(time.time()), bar, asked.ssh)
         bar.close()
-    click.echo(f"{school.code} {school.name}: box {enrolment.box}, written and read back", err=True)
+    said = _say(
+        f"写好了，也读回来对过了：{school.code} {school.name}，课箱 {enrolment.box}。可以拔卡。",
+        f"{school.code} {school.name}: box {enrolment.box}, written and read back; take the card out",
+    )
+    click.echo(said, err=True)
+    _bell()
     return {"school": school.code, "name": school.name, "box": enrolment.box, "card": text}
 
 
@@ -278,17 +337,25 @@ def _chosen(device: str | None) -> Card:
     if device is not None:
         found = [one for one in cards if one.path == device]
         if not found:
-            names = ", ".join(one.path for one in cards) or "none"
-            raise UsageError(f"{device} is no removable disk, or the system lies on it; removable: {names}")
+            names = ", ".join(one.path for one in cards) or _say("没有", "none")
+            raise UsageError(
+                _say(
+                    f"{device} 不是可移动的盘，或者系统就在它上面；可移动的：{names}",
+                    f"{device} is no removable disk, or the system lies on it; removable: {names}",
+                )
+            )
         card = found[0]
     elif not cards:
-        raise CardGoneError("no card is in this computer")
+        raise CardGoneError(_say("这台电脑里没有插卡", "no card is in this computer"))
     elif not sys.stdin.isatty():
         raise UsageError("name the card with --device")
     else:
-        for number, one in enumerate(cards, 1):
-            click.echo(f"{number}: {_card_text(one)}", err=True)
-        chosen = 1 if len(cards) == 1 else click.prompt("Which", type=click.IntRange(1, len(cards)), err=True)
+        chosen = 1
+        if len(cards) > 1:
+            for number, one in enumerate(cards, 1):
+                click.echo(f"{number}: {_card_text(one)}", err=True)
+            which = _say("写哪一张，输前面的数", "Which")
+            chosen = click.prompt(which, type=click.IntRange(1, len(cards)), err=True)
         card = cards[chosen - 1]
     if card.locked:
         raise CardLockedError(f"{card.path} ({card.model}) can only be read")
@@ -308,8 +375,11 @@ def _confirm(card: str, school: School, asked: _Asked) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("nobody is here to ask: give --yes")
-    said = f"Erase {card} and make it the box of {school.code} {school.name}?"
-    click.confirm(said, default=False, abort=True, err=True)
+    said = _say(
+        f"卡：{card}\n学校：{school.code} {school.name}\n把卡擦干净，写成这个学校的课箱？输 y 才写",
+        f"Erase {card} and make it the box of {school.code} {school.name}?",
+    )
+    _yes(said, abort=True)
 
 
 class _Bar:
@@ -323,7 +393,8 @@ class _Bar:
 
         if what != self._what:
             self.close()
-            self._what, self._bar = what, Progress(what, total)
+            words = {"writing": "写入", "reading back": "读回来对"}
+            self._what, self._bar = what, Progress(_say(words.get(what, what), what), total)
         self._bar.to(done)
 
     def close(self) -> None:
@@ -334,9 +405,11 @@ class _Bar:
 def _card_text(card: Card) -> str:
     from content_sync.terminal import size_text
 
-    mounted = f", mounted at {', '.join(card.mounted)}" if card.mounted else ""
-    locked = ", write-protected" if card.locked else ""
-    return f"{card.path} {card.model}, {size_text(card.size)}{locked}{mounted}"
+    places = ", ".join(card.mounted)
+    mounted = _say(f"，正挂在 {places}", f", mounted at {places}") if card.mounted else ""
+    locked = _say("，写保护", ", write-protected") if card.locked else ""
+    comma = _say("，", ", ")
+    return f"{card.path} {card.model}{comma}{size_text(card.size)}{locked}{mounted}"
 
 
 def _day(at: int) -> str:
@@ -348,11 +421,18 @@ def _day(at: int) -> str:
 def _write_labels(batch: Batch, schools: tuple[School, ...], page: Path) -> None:
     """A label for each finished card of the list, in its order."""
     from content_sync.adapters.files import write_durable
-    from county.flash.batch import address
+    from county.flash.batch import address, named
     from county.flash.labels import Label, label_page
 
     labels = [
-        Label(school.name, school.code, card.box, address(school.config))
+        Label(
+            school.name,
+            school.code,
+            card.box,
+            address(school.config),
+            named(school.config) if school.config.address else "",
+            card.wifi,
+        )
         for school in schools
         for card in batch.done(school.code)
     ]

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from appliance.cli import cli as lessonbox
 from appliance.config import BOX_SETTINGS
+from appliance.firstboot.console import Trouble, issue
 from appliance.health.faults import NUMBERS, OTHER, WELL, fault_of, spoken
 from appliance.web.troubles import advice
-from content_sync.errors import LessonBoxError, all_errors
+from content_sync.errors import ConfigError, LessonBoxError, all_errors
+from content_sync.formats.boxconfig import BoxConfig, dump_boxconfig, parse_boxconfig
+from content_sync.remedies import CHINESE
 from content_sync.settings import markdown
 from county.cli import cli as county
 from county.config import COUNTY_SETTINGS
@@ -97,30 +101,61 @@ def _command(group: click.Group, path: str) -> list[str]:
     return parts
 
 
-FAULTS_BEGIN, FAULTS_END = "<!-- fault codes: made by `make docs` -->\n", "<!-- end of fault codes -->\n"
+def operations_page(zh: bool) -> str:
+    """docs/operations.md or operations.en.md, what comes from the program made anew in it."""
+    text = (HERE / ("operations.md" if zh else "operations.en.md")).read_text("utf-8")
+    made = {
+        "fault codes": _faults(zh),
+        "config": _code(dump_boxconfig(_EXAMPLE).decode("utf-8-sig").replace("\r\n", "\n")),
+        "console": _code(_console()),
+    }
+    for name, part in made.items():
+        begin, end = f"<!-- {name}: made by `make docs` -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = text.partition(begin)
+        text = before + begin + part + end + rest.partition(end)[2]
+    return text
 
 
-def operations_page() -> str:
-    """docs/operations.md, its table of fault codes made anew from the program's."""
-    text = (HERE / "operations.md").read_text("utf-8")
-    before, _, rest = text.partition(FAULTS_BEGIN)
-    _, _, after = rest.partition(FAULTS_END)
-    rows = "".join(_fault(cls) for cls in sorted(all_errors(), key=lambda cls: NUMBERS.get(cls.code, OTHER)))
-    head = "| 代号 fault | code | 影响上课吗，怎么办 | what to do |\n|---|---|---|---|\n"
-    well = f"| {spoken(WELL)} | | 没有发现毛病。 | Nothing is wrong that the box can see. |\n"
-    return before + FAULTS_BEGIN + head + well + rows + FAULTS_END + after
+_EXAMPLE = BoxConfig(
+    school_code="001", school_name="清河镇中心小学", address="192.168.1.10/24", gateway="192.168.1.1"
+)
 
 
-def _fault(cls: type[LessonBoxError]) -> str:
-    hurts, todo = advice(cls.code)
-    return f"| {fault_of(cls.code)} | `{cls.code}` | {hurts}{todo} | {_one_line(cls.__doc__)} |\n"
+def _code(text: str) -> str:
+    return f"```\n{text.strip(chr(10))}\n```\n"
 
 
-PAGES = {
+def _console() -> str:
+    wrong = parse_boxconfig("地址 = 192.168.1.300".encode()).problems
+    said = [Trouble(ConfigError.code, one.text("en")) for one in wrong]
+    return issue("001 清河镇中心小学", "", True, said).replace("\\4", "192.168.1.10")
+
+
+def _faults(zh: bool) -> str:
+    rows = "".join(
+        _fault(cls, zh) for cls in sorted(all_errors(), key=lambda cls: NUMBERS.get(cls.code, OTHER))
+    )
+    if zh:
+        well = f"| {spoken(WELL)} | | 没有发现毛病。 | 机器没有毛病：看白板自己的网络。 |\n"
+        return f"| 代号 | 代码 | 学校看到的 | 技术员怎么办 |\n|---|---|---|---|\n{well}{rows}"
+    well = f"| {spoken(WELL)} | | Nothing is wrong that the box can see: look at the board's own network. |\n"
+    return f"| fault | code | what to do |\n|---|---|---|\n{well}{rows}"
+
+
+def _fault(cls: type[LessonBoxError], zh: bool) -> str:
+    first = f"| {fault_of(cls.code)} | `{cls.code}` |"
+    if zh:
+        hurts, todo = advice(cls.code)
+        return f"{first} {hurts}{todo} | {_one_line(CHINESE[cls.code])} |\n"
+    return f"{first} {_one_line(cls.__doc__)} |\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "commands.md": commands_page,
-    "operations.md": operations_page,
+    "operations.md": lambda: operations_page(True),
+    "operations.en.md": lambda: operations_page(False),
 }
 
 

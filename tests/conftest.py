@@ -11,9 +11,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 IN_CI = bool(os.environ.get("CI"))
 ROOT = Path(__file__).resolve().parent.parent
+#: No test is about how fast this machine is: it may be shared.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -29,7 +33,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In CI what depends on a real browser or a real line may try once more: they share two cores with strangers.
+    """In CI what depends on a real browser or a real line may try once more: two cores are shared.
     A second try is printed (RERUN) and counted in the closing line; what is broken fails twice."""
     for item in items:
         if IN_CI and (item.get_closest_marker("browser") or item.path.parent.name == "net"):

@@ -9,19 +9,18 @@ step may be cut off by a power cut and is simply done again at the next start.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from appliance.config import BOX_SETTINGS, BoxPaths, read_enrolment
-from appliance.firstboot import network
-from appliance.health.faults import fault_of, urgency
+from appliance.config import BoxPaths, read_enrolment
+from appliance.firstboot import console, network
+from appliance.firstboot.wiring import introduce, open_state
 from appliance.health.problems import keep
+from appliance.setting_file import change
 from appliance.setup import blank, enrol, enrolments
-from appliance.wiring import open_state
 from content_sync.adapters.files import (
     edited,
     make_durable,
@@ -33,20 +32,32 @@ from content_sync.adapters.files import (
     write_at,
     write_durable,
 )
-from content_sync.errors import ConfigError, EnrolError, LessonBoxError, NotFoundError, SettingError
+from content_sync.errors import (
+    ConfigError,
+    EnrolError,
+    LessonBoxError,
+    NotFoundError,
+    SettingError,
+    StorageError,
+    UnenrolledError,
+)
 from content_sync.formats.boxconfig import (
     CONFIG_NAME,
     ENROLMENT_NAME,
     MAX_CONFIG,
     BoxConfig,
+    Read,
     parse_boxconfig,
 )
 from content_sync.formats.enrolment import Enrolment
+from content_sync.formats.preseed import OTHER_SYSTEMS_SCRIPT, PRESEED_NAMES, filled, parse_preseed
 from content_sync.ports import Problem
-from content_sync.settings import Settings, parse, toml_value
+from content_sync.settings import Value
 
 _USED = ".used"
 _LONGEST_NAME = 60
+#: What stays in box.toml, under the same names.
+_LASTING = ("host_name", "proxy", "hotspot", "hotspot_name", "hotspot_password", "wifi_country", "uplinks")
 WELL, TROUBLE, NOT_ENROLLED = "well", "trouble", "not enrolled"
 
 
@@ -91,14 +102,19 @@ class Boot:
     def work(self) -> list[Problem]:
         """All of it; what was wrong. Raises nothing that has a name."""
         config = BoxConfig()
+        with self._step("disk"):
+            self._disks()
         with self._step("card"):
             config = self._read()
         with self._step("enrolment"):
             self._enrolment()
         with self._step("folder"), self.host.as_user():
-            if not BoxPaths(self.data).enrolment.exists():
+            paths = BoxPaths(self.data)
+            if not paths.enrolment.exists():
                 blank(self.data)
-            open_state(BoxPaths(self.data).state_db).close()
+            with closing(open_state(paths.state_db)) as state:
+                if paths.enrolment.exists():
+                    introduce(state, read_enrolment(paths))
         with self._step("settings"), self.host.as_user():
             self._settings(config)
         with self._step("network"):
@@ -109,7 +125,7 @@ class Boot:
         with self._step("pages"), self.host.as_user():
             keep(BoxPaths(self.data).firstboot, self.problems)
         with self._step("console"):
-            self._say()
+            self._say(config)
         return self.problems
 
     @contextmanager
@@ -125,14 +141,42 @@ class Boot:
     def _wrong(self, code: str, subject: str, chinese: str, english: str) -> None:
         self.problems.append(Problem(code, subject, f"{chinese}（{english}）", self.now))
 
-    def _read(self) -> BoxConfig:
+    def _disks(self) -> None:
+        """What kept the box's data from its place (an image's own start says it; formats.md 10)."""
         try:
-            text = read_capped(self.card / CONFIG_NAME, MAX_CONFIG)
+            told = read_capped(self.run / "lessonbox" / "trouble", MAX_CONFIG)
         except NotFoundError:
-            return BoxConfig()
-        found = parse_boxconfig(text)
+            return
+        for line in told.decode("utf-8", "replace").splitlines():
+            chinese, _, english = line.partition("\t")
+            self._wrong(StorageError.code, "disk", chinese, english)
+
+    def _read(self) -> BoxConfig:
+        """What lessonbox.conf says, and where it says nothing what Raspberry Pi Imager was told."""
+        config = self._parsed(CONFIG_NAME, parse_boxconfig) or BoxConfig()
+        for name in PRESEED_NAMES:
+            other = self._parsed(name, parse_preseed)
+            if other is not None:
+                return filled(config, other)
+        if (self.card / OTHER_SYSTEMS_SCRIPT).exists():
+            self._wrong(
+                ConfigError.code,
+                OTHER_SYSTEMS_SCRIPT,
+                f"Imager 按别的系统写的 {OTHER_SYSTEMS_SCRIPT}，课箱不用；请改 {CONFIG_NAME}",
+                f"Imager wrote {OTHER_SYSTEMS_SCRIPT} for another system; it is not used: edit {CONFIG_NAME}",
+            )
+        return config
+
+    def _parsed(self, name: str, parse: Callable[[bytes], Read]) -> BoxConfig | None:
+        try:
+            found = parse(read_capped(self.card / name, MAX_CONFIG))
+        except NotFoundError:
+            return None
+        except LessonBoxError as error:
+            self._wrong(error.code, name, _WORDS["card"], error.what)
+            return None
         for wrong in found.problems:
-            self._wrong(ConfigError.code, CONFIG_NAME, wrong.text("zh"), wrong.text("en"))
+            self._wrong(ConfigError.code, name, wrong.text("zh", name), wrong.text("en", name))
         return found.config
 
     # The claim
@@ -192,18 +236,10 @@ class Boot:
     # What the config says
 
     def _settings(self, config: BoxConfig) -> None:
-        said = {
-            name: value for name, value in (("host_name", config.host_name), ("proxy", config.proxy)) if value
-        }
-        path = BoxPaths(self.data).config
-        text = before = read_capped(path, 1 << 20).decode("utf-8", "replace")
-        if len(said.get("host_name", "")) > _LONGEST_NAME:
+        said: dict[str, Value] = {name: getattr(config, name) for name in _LASTING if getattr(config, name)}
+        if len(config.host_name) > _LONGEST_NAME:
             raise SettingError(f"host_name has more than {_LONGEST_NAME} letters")
-        for name, value in said.items():
-            if settings_of(text).text(name) != value:
-                text = with_setting(text, name, value)
-        if text != before and settings_of(text):
-            write_durable(path, text.encode())
+        change(BoxPaths(self.data).config, said)
 
     def _network(self, config: BoxConfig) -> None:
         files = network.networks(config)
@@ -223,13 +259,24 @@ class Boot:
 
     # Telling
 
-    def _say(self) -> None:
+    def _say(self, config: BoxConfig) -> None:
         enrolled = BoxPaths(self.data).enrolment.exists()
-        write_durable(self.run / "issue.d" / "lessonbox.issue", issue(self.problems, enrolled).encode())
-        self.host.show(TROUBLE if self.problems else WELL if enrolled else NOT_ENROLLED)
+        said = console.troubles_of([{"code": p.code, "message": p.message} for p in self.problems])
+        school = f"{config.school_code} {config.school_name}"
+        if enrolled:
+            found = read_enrolment(BoxPaths(self.data))
+            school = f"{found.school_code} {found.school_name}"
+        else:
+            self._lay(self.own / console.SCHOOL, school)
+            said.append(console.Trouble(UnenrolledError.code, "no enrolment yet"))
+        try:
+            console.tell(self.run, console.issue(school, config.host_name, enrolled, said))
+        finally:
+            self.host.show(TROUBLE if self.problems else WELL if enrolled else NOT_ENROLLED)
 
 
 _WORDS = {
+    "disk": "硬盘的情况读不出来",
     "card": "卡上的设置读不出来",
     "enrolment": "登记文件没有用上",
     "folder": "课箱的数据文件夹没有准备好",
@@ -239,30 +286,3 @@ _WORDS = {
     "pages": "这些问题没有写到页面上",
     "console": "这些问题没有写到屏幕上",
 }
-
-
-def settings_of(text: str) -> Settings:
-    """box.toml as the programs will read it. Raises SettingError."""
-    return parse(BOX_SETTINGS, text)
-
-
-def with_setting(text: str, name: str, value: str) -> str:
-    """box.toml with one setting changed: in its own line, which may be a comment, else in a new first one."""
-    line = f"{name} = {toml_value(value)}"
-    for pattern in (rf"(?m)^{name}\s*=.*$", rf"(?m)^#\s*{name}\s*=.*$"):
-        if re.search(pattern, text):
-            return re.sub(pattern, lambda _: line, text, count=1)
-    return f"{line}\n{text}"
-
-
-def issue(problems: Sequence[Problem], enrolled: bool) -> str:
-    """What the console shows above its prompt (agetty(8), /run/issue.d). ASCII: a console has no Chinese;
-    without backslashes and @, which agetty would replace, but for the address."""
-    lines = ["", "Lesson Box: open http://\\4/ in a browser of this network."]
-    if not enrolled:
-        lines.append("This box is not enrolled yet: open http://\\4/enrol")
-    for problem in sorted(problems, key=lambda p: urgency(p.code))[:8]:
-        english = problem.message.rpartition("（")[2].removesuffix("）")
-        plain = "".join(c if " " <= c <= "~" and c not in "\\@" else "?" for c in english)[:150]
-        lines.append(f"{fault_of(problem.code)} {problem.code}: {plain}")
-    return "\n".join([*lines, "", ""])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-
 from content_sync.formats.boxconfig import BoxConfig
+from content_sync.formats.hotspot import psk
 
 CABLE, WIFI = "10-lessonbox-cable.network", "10-lessonbox-wifi.network"
 
@@ -26,7 +24,7 @@ def networks(config: BoxConfig) -> dict[str, str]:
 def _network(kind: str, config: BoxConfig) -> str:
     # No kind: a bridge, a container's end or a tunnel is none of the school's sockets.
     lines = ["# Made at each start of lessonbox.conf on the card.", "[Match]", f"Type={kind}", "Kind=!*", ""]
-    lines += ["[Network]", "LinkLocalAddressing=yes", "MulticastDNS=no"]
+    lines += ["[Network]", "LinkLocalAddressing=yes", "LLMNR=no", "MulticastDNS=no"]
     if config.address:
         lines += ["DHCP=no", f"Address={config.address}"]
         lines += [f"Gateway={config.gateway}"] if config.gateway else []
@@ -47,12 +45,9 @@ def wpa(config: BoxConfig) -> str:
     name = config.wifi_name.encode()
     lines = ["ctrl_interface=/run/wpa_supplicant", f"country={config.wifi_country or 'CN'}", "network={"]
     lines += [f"\tssid={name.hex()}", "\tscan_ssid=1"]
-    lines += [f"\tpsk={_key(config.wifi_password, name)}"] if config.wifi_password else ["\tkey_mgmt=NONE"]
+    lines += (
+        [f"\tpsk={psk(config.wifi_password, config.wifi_name)}"]
+        if config.wifi_password
+        else ["\tkey_mgmt=NONE"]
+    )
     return "\n".join([*lines, "}"]) + "\n"
-
-
-def _key(password: str, name: bytes) -> str:
-    """IEEE 802.11i, H.4; 64 hex digits are the key already."""
-    if re.fullmatch(r"[0-9A-Fa-f]{64}", password):
-        return password.lower()
-    return hashlib.pbkdf2_hmac("sha1", password.encode(), name, 4096, 32).hex()

@@ -23,15 +23,18 @@ from appliance.school.tally import Tally
 from appliance.school.uploads import Uploads
 from appliance.usage.recorder import Event
 from appliance.web import (
+    addresses,
     api,
     assets,
     baskets,
+    captive,
     cards,
     classes,
     enrol,
     expecting,
     help,
     i18n,
+    lan,
     local,
     opds,
     pages,
@@ -43,6 +46,7 @@ from appliance.web import (
     wishes,
     words,
 )
+from appliance.web.compiled import Compiled
 from appliance.web.content import RETRY_AFTER, Content, Environ, StartResponse, media_type, short
 from appliance.web.enrol import Enrolling
 from appliance.web.flash import Flash
@@ -126,9 +130,14 @@ class Board:
     ruffle: Path | None = None
     #: Files that teachers send, on their way in.
     uploads: Uploads | None = None
+    #: Uplinks, shares and the own Wi-Fi; who came by the latter.
+    network: lan.Network | None = None
+    captive: captive.Captive | None = None
     #: Counts classes, and how many a teacher should hold a term.
     tally: Tally | None = None
     class_goal: int = 80
+    #: Where compiled templates are kept from one start to the next.
+    compiled: Path | None = None
 
 
 def board_of(environ: Environ, cookie: str | None) -> str:
@@ -171,23 +180,6 @@ def _icons(app: Flask) -> None:
     app.jinja_env.globals.update(ic=draw, sprite=sprite)
 
 
-def _addresses(app: Flask) -> None:
-    """`url_for` of pages: the bare addresses, which each page has many of, are made once."""
-    known: dict[tuple[str, str], str] = {}
-
-    def address(endpoint: str, **values: Any) -> str:
-        if values or endpoint.startswith("."):
-            return app.url_for(endpoint, **values)
-        key = request.root_path, endpoint
-        if key not in known:
-            if len(known) > len(app.view_functions):  # a root of the client's own wording
-                known.clear()
-            known[key] = app.url_for(endpoint)
-        return known[key]
-
-    app.jinja_env.globals["url_for"] = address
-
-
 def _planned(board: Board, row: LessonRow) -> PlannedRow | None:
     """What the plan says of a lesson, asked once a page."""
     if "planned" not in g:
@@ -211,12 +203,15 @@ def _place(board: Board) -> Place:
 
 def _flask(board: Board) -> Flask:
     app = Flask(__name__, static_folder=None)
+    app.url_rule_class = addresses.LazyRule
+    if board.compiled is not None:
+        app.jinja_env.bytecode_cache = Compiled(board.compiled)
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     i18n.install(app, board.language)
     _icons(app)
     assets.install(app)
-    _addresses(app)
+    addresses.install(app)
     app.jinja_env.globals.update(
         subject=words.subject, known=words.known, where=words.where, subject_tag=words.tag,
         title_class=words.title_class, minutes=words.minutes, size_text=words.size,
@@ -231,6 +226,7 @@ def _flask(board: Board) -> Flask:
     app.jinja_env.filters["only_set"] = lambda values: {
         name: value for name, value in values.items() if value
     }
+    app.jinja_env.globals["which_box"] = board.network.number_name if board.network is not None else str
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     guard = Guard(board.pin)
     progress = Progress(board, guard)
@@ -250,6 +246,9 @@ def _flask(board: Board) -> Flask:
     app.register_blueprint(opds.blueprint(board))
     app.register_blueprint(local.blueprint(board, guard))
     app.register_blueprint(baskets.blueprint(board, guard))
+    app.register_blueprint(lan.blueprint(board, guard))
+    if board.captive is not None:
+        app.register_blueprint(captive.blueprint(board, board.captive))
 
     places = Places(board.school, board.clock.monotonic) if board.school is not None else None
 
@@ -367,6 +366,8 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
     def application(environ: Environ, start: StartResponse) -> Iterable[bytes]:
         if environ["SERVER_PORT"] == courseware_port:
             return content.courseware_origin(environ, start)
+        if board.captive is not None and board.captive.takes(environ):
+            return board.captive(environ, start)
         if environ["PATH_INFO"].startswith("/content/"):
             return content.pages_origin(environ, start)
         if environ["PATH_INFO"].startswith("/received/file/") and board.received is not None:

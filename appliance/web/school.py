@@ -106,6 +106,8 @@ class SchoolPages(Guarded):
             tail="" if port == "80" else f":{port}",
             name=status.get("address") or "",
             near=self.board.neighbours(),
+            lan=self.board.network.told() if self.board.network is not None else None,
+            wifi=self.board.network.wifi() if self.board.network is not None else None,
             sources=status.get("sources") or {},
             budget=status.get("budget") or {},
             status=status,
@@ -116,7 +118,7 @@ class SchoolPages(Guarded):
 def blueprint(board: Board, guard: Guard, progress: Progress) -> Blueprint:
     """The routes `/school…` that no other area has."""
     routes, pages = Blueprint("school", __name__), SchoolPages(board, guard)
-    desk, sheet = Desk(board, guard), DoorSheet(board)
+    desk, sheet = Desk(board, guard), DoorSheet(board, guard)
     rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         ("/school", "home", pages.home, ("GET",)),
         ("/school/problems", "problems", pages.problems, ("GET",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from appliance.health.faults import fault_of
 from appliance.web import expecting
 from appliance.web.i18n import N_, gettext
 
@@ -30,6 +31,7 @@ _WORDS = {
     "E-TOO-MANY": (_NO, _WAIT),
     "E-LOCAL": (_NO, N_("到“本校资料”里再添加一次。")),
     "E-NEWER-DATA": (N_("可能影响上课。"), N_("这些数据是更新的程序写的，请技术员更新课箱。")),
+    "E-UPDATE": (_NO, N_("课箱照原来的样子用。请把代号告诉县里的技术员，这一版不会再试。")),
     "E-POWER": (N_("可能影响上课。"), N_("用课箱自己的电源和线，拔掉费电的移动硬盘；还这样就换电源。")),
     "E-HEAT": (N_("会变慢，课照常上。"), N_("把课箱放到通风、晒不到的地方，上面别压东西，清一清灰。")),
     "E-READ-ONLY": (_SOME, N_("放学后把课箱关掉再打开一次；还这样就请技术员换存储卡或硬盘。")),
@@ -64,6 +66,11 @@ class Fix(NamedTuple):
     code: str
     since: int
 
+    @property
+    def number(self) -> str:
+        """The fault code: what is read out over the telephone."""
+        return fault_of(self.code)
+
 
 def fix(problem: Mapping[str, Any]) -> Fix:
     """A problem of the status in the page's language."""
@@ -72,5 +79,6 @@ def fix(problem: Mapping[str, Any]) -> Fix:
     if said.code in _REFUSED:
         hurts, todo = N_("没有收下，原有的课照常上。"), N_("又出现就请告诉县里的技术员。")
     since = problem.get("since")
-    what = said.words.partition("：")[0] if said.code in _WORDS else said.words  # what to do stands below
+    # What to do stands below; a wrong line has to be said whole.
+    what = said.words.partition("：")[0] if said.code in _WORDS and said.code != "E-CONFIG" else said.words
     return Fix(what, gettext(hurts), gettext(todo), said.detail, said.code, since if since else 0)

@@ -7,20 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from appliance.asked import PROGRAMS, ask_restart
 from appliance.config import BoxPaths
 from appliance.helped import Helper
+from appliance.network.by_page import NetworkByPage
 from appliance.school.database import School
 from appliance.school.tally import Tally
 from appliance.school.uploads import Uploads
 from appliance.setup import SetupByPage
-from appliance.status import read_status
 from appliance.sticks import Stick, mounted
-from appliance.usage.outbox import consumed_through
 from appliance.usage.recorder import PatientRecorder, Recorder
 from appliance.web.app import Board, create_app
+from appliance.web.captive import Captive
 from appliance.web.classes import counted
 from appliance.web.flash import find_ruffle
 from appliance.web.pin import Pin
@@ -39,10 +37,10 @@ _WAITERS = 40
 
 
 class _Programs:
-    """web.machine.Machine: by word to sync and agent; gunicorn begins a new worker when this one ends."""
+    """web.machine.Machine: by word to sync and agent; `again`: web itself begins anew."""
 
-    def __init__(self, paths: BoxPaths, folders: Sequence[str]) -> None:
-        self._paths, self._folders, self._helper = paths, folders, Helper()
+    def __init__(self, paths: BoxPaths, folders: Sequence[str], again: Callable[[], None]) -> None:
+        self._paths, self._folders, self._helper, self._again = paths, folders, Helper(), again
 
     def helped(self) -> bool:
         return self._helper.there()
@@ -62,10 +60,16 @@ class _Programs:
     def restart(self) -> None:
         for program in PROGRAMS:
             ask_restart(self._paths.incoming, program)
-        psutil.Process().terminate()  # this worker, in order
+        self._again()
 
 
-def build(data: Path, settings: Settings, courseware_port: int, unreadable: Callable[[str], None]) -> WSGI:
+def build(
+    data: Path,
+    settings: Settings,
+    courseware_port: int,
+    unreadable: Callable[[str], None],
+    again: Callable[[], None],
+) -> WSGI:
     """The application of a box, in the process that serves it: its threads don't survive a fork. Raises
     SetupError."""
     paths = BoxPaths(data)
@@ -79,14 +83,21 @@ def build(data: Path, settings: Settings, courseware_port: int, unreadable: Call
     tally.start()
 
     def records() -> Recorder:
-        return Recorder(paths.usage_db, clock, lambda: consumed_through(paths.outbox_db, paths.usage_db))
+        return Recorder(paths.usage_db, clock, consumed)
+
+    def consumed() -> int:
+        from appliance.usage.outbox import consumed_through  # once an hour
+
+        return consumed_through(paths.outbox_db, paths.usage_db)
 
     def diagnosis() -> bytes:
         from appliance.health import bundles  # rare, and heavy
 
-        return bundles.make(data, [], int(clock.wall()))
+        return bundles.newest(data, int(clock.wall()))
 
     def status() -> dict[str, Any]:
+        from appliance.status import read_status  # a page of its own
+
         return read_status(data)
 
     return create_app(
@@ -108,15 +119,18 @@ def build(data: Path, settings: Settings, courseware_port: int, unreadable: Call
             received=paths.received,
             incoming=paths.incoming,
             pin=Pin(paths.pin, clock),
-            machine=_Programs(paths, settings.texts("stick_folders")),
+            machine=_Programs(paths, settings.texts("stick_folders"), again),
             enrolling=SetupByPage(data, settings.texts("stick_folders")),
             diagnosis=diagnosis,
             neighbours=FileNeighbours(paths.neighbours, "", clock).near,
             wifi=settings.text("wifi_name"),
+            network=NetworkByPage(data),
+            captive=Captive(settings.text("host_name"), clock.monotonic),
             school=school,
             uploads=Uploads(paths.uploads, settings.number("reserve") << 20, clock.monotonic),
             tally=tally,
             class_goal=settings.number("class_goal"),
+            compiled=paths.compiled,
             ruffle=find_ruffle(data / "ruffle", Path(sys.prefix) / "share" / "lessonbox" / "ruffle"),
         )
     )

@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from content_sync.errors import FormatError, NewerDataError, SetupError, Storage
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.lesson import Lesson, parse_lesson
 from content_sync.formats.outline import Outline, outline
-from content_sync.formats.policy import BEIJING, Term, parse_policy
+from content_sync.formats.policy import Policy, Term, parse_policy
 from content_sync.formats.received import ReceivedItem
+from content_sync.formats.update import UPDATES
 from content_sync.ports import CollectionRow, LessonRow, LocalRow, PlannedRow, Problem, TallyRow
 
 SCHEMA = 3
@@ -30,6 +32,10 @@ _LESSON = (
 )
 #: Whether an id is that of a collection of the school's own lessons, `local-…`.
 OWN = "{0} >= 'local-' AND {0} < 'local.'"
+#: Of one of updates of the box's own programs (formats.md 18); of one that counts as none of the county's
+#: lessons.
+UPDATE_IDS = f"{{0}} >= '{UPDATES}-' AND {{0}} < '{UPDATES}.'"
+ASIDE = f"{OWN} OR {UPDATE_IDS}"
 _MAX_CACHED = 64
 #: Outlines are small, and the same few hundred lessons are listed again and again.
 _MAX_OUTLINES = 1024
@@ -44,12 +50,11 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 
 @functools.lru_cache(4)
-def _term(text: str) -> tuple[Term | None, int]:
+def _term(text: str) -> Policy:
     try:
-        policy = parse_policy(json.loads(text))
+        return parse_policy(json.loads(text))
     except (FormatError, ValueError, AttributeError):
-        return None, BEIJING
-    return policy.term, policy.utc_offset
+        return Policy()
 
 
 def lesson_row(row: tuple[Any, ...]) -> LessonRow:
@@ -70,7 +75,18 @@ def check_schema(connection: sqlite3.Connection, name: str) -> int:
 
 def read_only(path: Path) -> bool:
     """Whether a file lies on a file system that nobody may write to: a card that failed, or is protected."""
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) or _emergency(path)
+
+
+def _emergency(path: Path) -> bool:
+    """Whether an ext4 took `errors=remount-ro`: from Linux 6.15 on only its own options say so."""
+    device = os.stat(path).st_dev
+    name = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        return any(
+            line.split(" ", 3)[2] == name and "emergency_ro" in line.rsplit(" ", 1)[1] for line in mounts
+        )
+    return False
 
 
 def full(path: Path) -> bool:
@@ -107,6 +123,9 @@ class StateReader:
     Opens lazily, as many connections as calls meet each other, and again when sync has rebuilt the file.
     Raises SetupError when there is no database, NewerDataError, StorageError.
     """
+
+    #: Collections that `lessons` leaves out; the writer plans for updates as for lessons.
+    _aside = ASIDE
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -239,12 +258,18 @@ class StateReader:
     def term(self) -> tuple[Term | None, int]:
         """The school term that the county has set, and how many minutes east of UTC the box counts its
         days and hours."""
-        return _term(self.meta("term") or "{}")
+        told = _term(self.meta("term") or "{}")
+        return told.term, told.utc_offset
+
+    def class_goal(self) -> int | None:
+        """How many classes (课时) a teacher should hold a term, if the county has said it."""
+        return _term(self.meta("term") or "{}").class_goal
 
     def collections(self, local: bool = False) -> list[CollectionRow]:
         """The subscribed collections in the release's order, with how many lessons are listed and present;
         the school's own behind them when `local`."""
-        own = "" if local else f" WHERE NOT ({OWN.format('c.id')})"
+        hidden = UPDATE_IDS if local else self._aside
+        own = f" WHERE NOT ({hidden.format('c.id')})"
         return [
             CollectionRow(*row)
             for row in self._all(
@@ -267,7 +292,7 @@ class StateReader:
                 " max(iif(l.present IS l.wanted, NULL, p.expected_to))"
                 " FROM collection c JOIN lesson l ON l.collection = c.id"
                 " LEFT JOIN planned p ON p.lesson = l.id"
-                f" WHERE NOT ({OWN.format('c.id')}) GROUP BY c.id ORDER BY c.position"
+                f" WHERE NOT ({ASIDE.format('c.id')}) GROUP BY c.id ORDER BY c.position"
             )
         ]
 
@@ -290,7 +315,7 @@ class StateReader:
     ) -> list[LessonRow]:
         """Lessons in teaching order, of all the county's collections or one (the school's own too), in all
         states or one of `present`, `arriving`, `wanted` (LessonRow.state)."""
-        where, values = _filter(collection, state)
+        where, values = _filter(self._aside, collection, state)
         return [
             lesson_row(row)
             for row in (self._all if collection is None else self._same)(
@@ -301,9 +326,19 @@ class StateReader:
             )
         ]
 
+    def updates(self) -> list[LessonRow]:
+        """The updates of the box's own programs that the release has for this machine: packages like a
+        lesson's, that `lessons` leaves out."""
+        return [
+            lesson_row(row)
+            for row in self._all(
+                f"SELECT {_LESSON} FROM lesson WHERE {UPDATE_IDS.format('collection')} ORDER BY id"
+            )
+        ]
+
     def count(self, collection: str | None = None, state: str | None = None) -> int:
         """How many lessons `lessons` would give without a limit."""
-        where, values = _filter(collection, state)
+        where, values = _filter(self._aside, collection, state)
         return int(self._same(f"SELECT count(*) FROM lesson l {where}", values)[0][0])
 
     def lesson(self, identity: str) -> LessonRow | None:
@@ -345,7 +380,7 @@ class StateReader:
             lesson_row(row)
             for row in self._all(
                 f"SELECT {_LESSON} FROM lesson WHERE arrived > ? AND present IS NOT NULL"
-                f" AND NOT ({OWN.format('collection')}) ORDER BY arrived DESC, id LIMIT ?",
+                f" AND NOT ({ASIDE.format('collection')}) ORDER BY arrived DESC, id LIMIT ?",
                 (since, limit),
             )
         ]
@@ -357,7 +392,7 @@ class StateReader:
             lesson_row(row)
             for row in self._all(
                 f"SELECT {names} FROM lesson l JOIN collection c ON c.id = l.collection"
-                f" WHERE instr(l.kinds, ?) AND NOT ({OWN.format('l.collection')})"
+                f" WHERE instr(l.kinds, ?) AND NOT ({ASIDE.format('l.collection')})"
                 " ORDER BY l.present IS NULL, c.position, l.position LIMIT ?",
                 (f'"{kind}"', limit),
             )
@@ -521,14 +556,14 @@ class StateReader:
         ]
 
 
-def _filter(collection: str | None, state: str | None) -> tuple[str, tuple[Any, ...]]:
+def _filter(aside: str, collection: str | None, state: str | None) -> tuple[str, tuple[Any, ...]]:
     parts: list[str] = []
     values: list[Any] = []
     if collection is not None:
         parts.append("l.collection = ?")
         values.append(collection)
     else:
-        parts.append(f"NOT ({OWN.format('l.collection')})")
+        parts.append(f"NOT ({aside.format('l.collection')})")
     if state is not None:
         parts.append(
             {

@@ -39,6 +39,8 @@ class State(DropTables, PlanTables, LocalTables):
     """state.db for its one writer; it is also a reader. Raises NewerDataError, DamagedDataError,
     DiskFullError, StorageError."""
 
+    _aside = OWN
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._name = path.name

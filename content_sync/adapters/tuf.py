@@ -327,15 +327,16 @@ class Trust:
         self._targets, self.county, self.subjects = new, county, subjects
         self._held["targets"] = ref
 
-    def verify_signed(self, data: bytes, payload_type: str, cap: int) -> bytes:
-        """The payload of a DSSE file that the keys of the role `targets` signed, as the root has them.
+    def verify_signed(self, data: bytes, payload_type: str, cap: int, role: str = "targets") -> bytes:
+        """The payload of a DSSE file that the keys of a role (`targets`, `root`) signed, as the root has
+        them.
 
         Raises FormatError, TooBigError, SignatureError.
         """
         signed = dsse.parse_signed(data, payload_type, cap)
         signatures = [(keyid, signature.hex()) for keyid, signature in signed.signatures]
-        count = signers(self._root, "targets", signed.signed_bytes(), signatures)
-        needed = self._root.get_delegated_role("targets").threshold
+        count = signers(self._root, role, signed.signed_bytes(), signatures)
+        needed = self._root.get_delegated_role(role).threshold
         if count < needed:
             raise SignatureError(f"signed by {count} of the {needed} keys needed")
         return signed.payload

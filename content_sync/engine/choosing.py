@@ -8,6 +8,7 @@ from content_sync.engine.targets import Package
 from content_sync.errors import LessonBoxError
 from content_sync.formats import lesson
 from content_sync.formats.policy import Policy
+from content_sync.formats.update import is_update
 from content_sync.ports import Store
 
 
@@ -22,7 +23,7 @@ class Choosing:
         envelope, description = self._refresh.envelope, package.description
         policy = envelope.policy if envelope else Policy()
         paths = frozenset(file.path for file in package.torrent.files)
-        if description is None or renditions.plain(policy):
+        if description is None or renditions.plain(policy) or is_update(package.entry.id):
             return renditions.full_paths(paths)
         if not self._store.has_object(description):
             return frozenset((lesson.NAME,))

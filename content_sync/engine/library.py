@@ -11,6 +11,7 @@ from content_sync.engine.refresh import Refresh
 from content_sync.engine.targets import Catalogue, Package, Targets
 from content_sync.errors import FormatError, LessonBoxError, TrustError
 from content_sync.formats.collection import LessonEntry
+from content_sync.formats.policy import Policy
 from content_sync.ports import State
 
 
@@ -29,6 +30,8 @@ class Library:
         self.choose: Callable[[Package], frozenset[str]] = lambda package: frozenset(
             file.path for file in package.torrent.files
         )
+        #: The collections of updates that this machine takes by a policy (formats.md 18).
+        self.updates: Callable[[Policy], tuple[str, ...]] = lambda policy: ()
         #: Neither trust nor policy has changed since this pair was applied.
         self._followed: tuple[int, tuple[str, ...]] | None = None
 
@@ -41,7 +44,8 @@ class Library:
         trust, envelope = self._refresh.trust, self._refresh.envelope
         if not trust.release:
             return None
-        return trust.timestamp_version, envelope.collections if envelope else ("*",)
+        patterns = envelope.collections if envelope else ("*",)
+        return trust.timestamp_version, (*patterns, *self.updates(envelope.policy if envelope else Policy()))
 
     def begin(self) -> None:
         """Follow what was applied last, as far as it is on the disk."""

@@ -37,6 +37,8 @@ class Options:
     scrub_days: float = 30
     parcel_space: int = 2 << 30
     line: bool = True
+    #: The kind of update that is for this machine (formats.md 18); empty: none is.
+    update_kind: str = ""
 
 
 @dataclass(frozen=True)

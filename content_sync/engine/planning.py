@@ -23,10 +23,12 @@ from content_sync.engine.transfers import Transfers
 from content_sync.errors import DiskFullError, FormatError, StorageError
 from content_sync.formats.collection import subscribes
 from content_sync.formats.policy import Policy
+from content_sync.formats.update import is_update
 from content_sync.ports import Clock, LessonRow, State, Store, Swarm
 
 _log = logging.getLogger(__name__)
 _TRIES = 8
+_NOBODYS = Wishes(0, None)
 #: A job whose bytes came within so many seconds flows.
 _FLOWS = 60.0
 #: Dates and space are looked at again after so many seconds even when nothing happens.
@@ -132,7 +134,7 @@ class Planning:
             (at for at in self._transfers.not_before.values() if at > now), default=now + _AGAIN
         )
         self._look_again = min(self._look_again, now + _AGAIN)
-        self._agenda = agenda(self._policy, self.wishes, self.today)
+        self._agenda = agenda(self._policy, self._wished(), self.today)
         for _ in range(_TRIES):
             made = self._make(now, flowing)
             self._made = made
@@ -150,6 +152,11 @@ class Planning:
                 break
         self.clear()
         return True
+
+    def _wished(self) -> Mapping[str, Wishes]:
+        """What teachers wish, and behind it an update of the box's programs: nobody's wish, and small."""
+        own = {row.id: _NOBODYS for row in self._state.lessons() if is_update(row.collection)}
+        return {**own, **self.wishes}
 
     def _make(self, now: float, flowing: frozenset[str]) -> plan.Plan:
         rows = [row for row in self._state.lessons() if not row.complete]
@@ -244,6 +251,8 @@ class Planning:
         for row in self._state.lessons():
             if row.present is None or not alone.get(row.id) or row.wanted in self._transfers.running:
                 continue
+            if is_update(row.collection):
+                continue  # the next one takes its place
             entry = self._library.entries.get(row.wanted)
             rule = rule_of(
                 self._agenda,
@@ -260,7 +269,7 @@ class Planning:
     def make_room(self) -> bool:
         """Something has come that there is no space for: what may go makes room for the most urgent lesson
         that does not fit, as for one that is fetched. Whether something went."""
-        self._agenda = agenda(self._policy, self.wishes, self.today)
+        self._agenda = agenda(self._policy, self._wished(), self.today)
         rows = [row for row in self._state.lessons() if not row.complete]
         wants = [want._replace(blocked=None) for want in self._wants(rows, 0.0)]
         space = self._store.free() - self.reserve

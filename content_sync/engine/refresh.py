@@ -21,6 +21,8 @@ from content_sync.ports import Clock, Shelf, State, Trust
 #: `Trust.reload`).
 MakeTrust = Callable[[Sequence[bytes], bytes | None, bytes | None, bytes | None], Trust]
 ENVELOPE = "envelope.json"
+#: What of the policy the pages of days and classes need.
+_OF_TERM = ("term", "utc_offset", "class_goal")
 
 
 class Refresh:
@@ -188,7 +190,7 @@ class Refresh:
             {
                 "collect_local": json.dumps(told.get("collect_local", [])),
                 "cards": json.dumps(told.get("cards", [])),
-                "term": json.dumps({key: told[key] for key in ("term", "utc_offset") if key in told}),
+                "term": json.dumps({key: told[key] for key in _OF_TERM if key in told}),
                 "envelope": str(envelope.version),
                 "envelope_time": str(envelope.time),
                 "enrolled": str(int(envelope.enrolled)),

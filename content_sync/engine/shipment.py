@@ -20,6 +20,7 @@ from content_sync.formats.collection import (
     subscribes,
 )
 from content_sync.formats.request import Request, Rest
+from content_sync.formats.update import is_update
 from content_sync.ports import Shelf, Trust
 
 #: Path in the bag and bytes.
@@ -94,7 +95,8 @@ def _indexes(shelf: Shelf, trust: Trust, patterns: tuple[str, ...]) -> tuple[lis
             continue  # a box keeps only what it subscribes to
         signed.append((bag.index_path(ref.sha256), data))
         for listed in parse_subject(data).collections:
-            data = _target(shelf, listed.index) if subscribes(patterns, listed.id) else None
+            named = subscribes(patterns, listed.id) or is_update(listed.id)
+            data = _target(shelf, listed.index) if named else None
             if data is not None:
                 signed.append((bag.index_path(listed.index.sha256), data))
                 collections.append(parse_collection(data))
@@ -114,6 +116,14 @@ def for_requests(release: Release, requests: Sequence[Request]) -> list[Load]:
     ranks = [{infohash: rank for rank, infohash in enumerate(request.wanted)} for request in requests]
     place = 0
     for collection in release.collections:
+        if is_update(collection.id):  # each is for some machines only: who wants it says so
+            loads = [
+                (min(r[e.infohash] for r in ranks if e.infohash in r), e)
+                for e in collection.lessons
+                if any(e.infohash in r for r in ranks)
+            ]
+            found += [(rank, 0, Load(e, _lacking(requests, e.infohash))) for rank, e in loads]
+            continue
         asking = [i for i, request in enumerate(requests) if subscribes(request.collections, collection.id)]
         for entry in collection.lessons if asking else ():
             place += 1

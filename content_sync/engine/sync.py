@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from content_sync.core.calendar import Wishes
@@ -35,6 +36,7 @@ from content_sync.engine.transfers import SEEDS, Transfers
 from content_sync.errors import DiskFullError, FormatError, LessonBoxError, NetworkError, StorageError
 from content_sync.formats.local import LocalRequest
 from content_sync.formats.received import ReceivedRequest
+from content_sync.formats.update import update_patterns
 from content_sync.ports import Drops
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Engine:
             self._withheld,
             options.scrub_days,
         )
+        self._library.updates = partial(update_patterns, options.update_kind)
         self._library.choose = Choosing(parts.store, self._refresh)
         self._library.fill = Reuse(
             parts.store,

@@ -37,6 +37,7 @@ from content_sync.formats.collection import (
 )
 from content_sync.formats.hashtree import HASH, FileId, Hasher, block_count
 from content_sync.formats.torrent import Torrent, TorrentFile
+from content_sync.formats.update import is_update
 from content_sync.ports import Shelf, State, Store
 
 _T = TypeVar("_T", Collection, Subject)
@@ -141,7 +142,7 @@ class Targets:
             if subject is None:
                 return None
             for entry in subject.collections:
-                wanted = subscribes(patterns, entry.id)
+                wanted = _subscribed(patterns, entry.id)
                 if not wanted and entry.id not in here:
                     continue
                 collection = self._parsed(entry.index, offers, parse_collection, entry.id)
@@ -316,6 +317,11 @@ class Targets:
         data = self._shelf.get(f"targets/{entry.leaves.url_path}", entry.leaves.length) or b""
         whole = memoryview(data)[: len(data) // HASH * HASH]
         return not leaves.isdisjoint(chain.from_iterable(struct.iter_unpack(f"{HASH}s", whole)))
+
+
+def _subscribed(patterns: tuple[str, ...], collection: str) -> bool:
+    """Updates are for the machines that name them: `*` is every lesson, and no update."""
+    return collection in patterns if is_update(collection) else subscribes(patterns, collection)
 
 
 def _collection_of(path: str) -> str:

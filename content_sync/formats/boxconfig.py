@@ -33,6 +33,7 @@ class BoxConfig:
 
     `address`: like `192.168.1.10/24`, with a mask always; for the cable, or for the Wi-Fi when `wifi_name` is
     given. `wifi_password`: empty for an open network. `hotspot`: an own Wi-Fi, `auto` where there is no LAN.
+    `uplinks`: like `usb0 metered`, interfaces that only lead out.
     """
 
     school_code: str = ""
@@ -46,6 +47,9 @@ class BoxConfig:
     dns: tuple[str, ...] = ()
     proxy: str = ""
     hotspot: str = ""
+    hotspot_name: str = ""
+    hotspot_password: str = ""
+    uplinks: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
 
 
@@ -59,13 +63,13 @@ class Problem:
     chinese: str
     english: str
 
-    def text(self, language: str = "zh") -> str:
-        """One sentence for a page, a console or a label."""
+    def text(self, language: str = "zh", name: str = CONFIG_NAME) -> str:
+        """One sentence for a page, a console or a label; `name`: the file's."""
         if language == "zh":
-            place = f"第{self.line}行" if self.line else "整个文件"
-            return f"{CONFIG_NAME} {place} {self.key}：{self.chinese}".replace(" ：", "：")
-        place = f"line {self.line}" if self.line else "the file"
-        return f"{CONFIG_NAME}, {place} {self.key}: {self.english}".replace(" :", ":")
+            place = f"第{self.line}行" if self.line else "" if self.key else "整个文件"
+            return f"{' '.join(filter(None, (name, place, self.key)))}：{self.chinese}"
+        place = f"line {self.line}" if self.line else "" if self.key else "the file"
+        return f"{name}, {' '.join(filter(None, (place, self.key)))}: {self.english}"
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,14 @@ def _wifi_password(text: str) -> str:
     key = re.fullmatch(r"[0-9A-Fa-f]{64}", text)
     if not key and not (8 <= len(text) <= 63 and text.isascii() and text.isprintable()):
         raise _Wrong("无线密码是8到63个英文字符", "a Wi-Fi password has 8 to 63 ASCII characters")
+    return text
+
+
+def _hotspot_password(text: str) -> str:
+    if text.lower() in ("open", "不设密码"):
+        return "open"
+    if not (8 <= len(text) <= 63 and text.isascii() and text.isprintable()):
+        raise _Wrong("热点密码是8到63个英文字符", "8 to 63 ASCII characters")
     return text
 
 
@@ -162,6 +174,20 @@ def _hotspot(text: str) -> str:
     return known[_narrow(text).lower()]
 
 
+def _uplinks(text: str) -> tuple[str, ...]:
+    kinds = {"metered": "metered", "流量": "metered", "free": "free", "不限": "free"}
+    kinds |= {"receive": "receive", "只收": "receive"}
+    found = []
+    for one in re.split(r"[,;、，；]+", _narrow(text)):
+        name, _, kind = " ".join(one.split()).partition(" ")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", name) or kind.lower() not in kinds:
+            raise _Wrong(
+                "不是 usb0 metered 这样（或 free、receive）", "not like `usb0 metered` (free, receive)"
+            )
+        found.append(f"{name} {kinds[kind.lower()]}")
+    return tuple(dict.fromkeys(found))
+
+
 def _ssh(text: str) -> str:
     kind, _, rest = text.partition(" ")
     blob = rest.strip().partition(" ")[0]
@@ -196,10 +222,18 @@ _KEYS: dict[str, tuple[str, Callable[[str], str | tuple[str, ...]]]] = {
     "dns": ("域名服务器", _ips),
     "proxy": ("代理", _proxy),
     "hotspot": ("热点", _hotspot),
+    "hotspot_name": ("热点名称", _wifi_name),
+    "hotspot_password": ("热点密码", _hotspot_password),
+    "uplinks": ("上行", _uplinks),
     "ssh_key": ("ssh公钥", _ssh),
 }
 _OTHER_NAMES = {
     "学校": "school_name",
+    "学校全称": "school_name",
+    "单位名称": "school_name",
+    "学校标识码": "school_code",
+    "学校编码": "school_code",
+    "学校编号": "school_code",
     "wifissid": "wifi_name",
     "ssid": "wifi_name",
     "wifi": "wifi_name",
@@ -214,7 +248,7 @@ _OTHER_NAMES = {
 
 def key_of(text: str) -> str | None:
     """The key that a person means by this word, English or Chinese; None: none."""
-    word = re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", text).lower())
+    word = re.sub(r"\(.*?\)|[\s_*:-]", "", unicodedata.normalize("NFKC", text).lower())
     for key, (chinese, _) in _KEYS.items():
         if word in (key.replace("_", ""), chinese):
             return key
@@ -350,6 +384,9 @@ _SAMPLES = {
     "dns": "192.168.1.1",
     "proxy": "http://192.168.1.2:8080",
     "hotspot": "auto",
+    "hotspot_name": "lesson",
+    "hotspot_password": "password",
+    "uplinks": "usb0 metered",
     "ssh_key": "ssh-ed25519 AAAA…",
 }
 
@@ -360,7 +397,13 @@ def dump_boxconfig(config: BoxConfig) -> bytes:
     lines = [_HEAD]
     for key, sample in _SAMPLES.items():
         value = getattr(config, "ssh_keys" if key == "ssh_key" else key)
-        given = [", ".join(value)] if key == "dns" and value else [value] if isinstance(value, str) else value
+        given = (
+            [", ".join(value)]
+            if key in ("dns", "uplinks") and value
+            else [value]
+            if isinstance(value, str)
+            else value
+        )
         texts = [text for text in given if text]
         lines.append(f"# {_KEYS[key][0]}")
         lines += [f"{key} = {_quoted(text)}" for text in texts] or [f"# {key} = {sample}"]

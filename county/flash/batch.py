@@ -26,6 +26,7 @@ from content_sync.errors import LessonBoxError, NotFoundError
 from content_sync.formats.boxconfig import CONFIG_NAME, ENROLMENT_NAME, BoxConfig, dump_boxconfig
 from content_sync.formats.canonical import check_format, dump, load, need
 from content_sync.formats.enrolment import MAX_ENROLMENT, Enrolment, check_box_id, parse_enrolment
+from content_sync.formats.hotspot import hotspot_name, hotspot_password
 from content_sync.settings import Settings
 from county import setup
 from county.config import CountyPaths
@@ -40,12 +41,14 @@ _MAX_CARDS = 64 << 20
 
 @dataclass(frozen=True)
 class Card:
-    """A finished card: the school's code, the box it makes, when, and the card's make."""
+    """A finished card: the school's code, the box it makes, when, the card's make, and name and password of
+    the box's own Wi-Fi (for the door's label; empty: an open one)."""
 
     school: str
     box: str
     at: int
     card: str
+    wifi: tuple[str, str] | None = None
 
 
 class Batch:
@@ -125,7 +128,7 @@ class Batch:
             ENROLMENT_NAME: read_capped(kept, MAX_ENROLMENT),
         }
         write_image(image, target, files, bar)
-        self.cards.append(Card(school.code, enrolment.box, now, card))
+        self.cards.append(Card(school.code, enrolment.box, now, card, own_wifi(school.config, enrolment)))
         write_durable(self._folder / "cards.json", _dump(self.cards), 0o600)
         with storage_errors(kept.name):
             remove(kept)
@@ -141,23 +144,44 @@ class Batch:
             return None
 
 
+def own_wifi(config: BoxConfig, enrolment: Enrolment) -> tuple[str, str] | None:
+    """What the box calls its Wi-Fi where there is no network, and its password, as the box itself finds
+    them; None where it makes none, or one whose password only the box knows."""
+    password = config.hotspot_password or hotspot_password(enrolment)
+    if config.hotspot == "off" or not password:
+        return None
+    return config.hotspot_name or hotspot_name(enrolment.box), "" if password == "open" else password
+
+
 def address(config: BoxConfig) -> str:
     """What a board types to reach the box."""
     if config.address:
         number = config.address.partition("/")[0]
         return f"http://[{number}]/" if ":" in number else f"http://{number}/"
+    return named(config)
+
+
+def named(config: BoxConfig) -> str:
+    """The address that devices with mDNS know."""
     return f"http://{config.host_name or 'lesson'}.local/"
 
 
 def _dump(cards: list[Card]) -> bytes:
-    rows = [{"school": one.school, "box": one.box, "at": one.at, "card": one.card} for one in cards]
+    rows = [
+        {"school": one.school, "box": one.box, "at": one.at, "card": one.card}
+        | ({"wifi": list(one.wifi)} if one.wifi else {})
+        for one in cards
+    ]
     return dump({"format": FORMAT, "cards": rows})
 
 
 def _card(entry: dict[str, Any]) -> Card:
+    wifi = entry.get("wifi")
+    told = isinstance(wifi, list) and len(wifi) == 2 and all(isinstance(text, str) for text in wifi)
     return Card(
         need(entry, "school", str),
         check_box_id(entry.get("box")),
         need(entry, "at", int),
         need(entry, "card", str),
+        (wifi[0], wifi[1]) if told and wifi is not None else None,
     )

@@ -43,13 +43,13 @@ class SchoolList:
     ignored: tuple[str, ...] = ()
 
 
-def read_schools(path: Path) -> SchoolList:
-    """The list. Raises SourceError that names the wrong lines, NotFoundError, TooBigError: a wrong address is
-    better found here than at the school."""
-    return schools_of(read_rows(path), path.name)
+def read_schools(path: Path, zh: bool = False) -> SchoolList:
+    """The list. Raises SourceError that names the wrong lines, in Chinese or English, NotFoundError,
+    TooBigError: a wrong address is better found here than at the school."""
+    return schools_of(read_rows(path), path.name, zh)
 
 
-def schools_of(rows: Sequence[Sequence[str]], name: str) -> SchoolList:
+def schools_of(rows: Sequence[Sequence[str]], name: str, zh: bool = False) -> SchoolList:
     """Of rows of cells; the first one that has a 学校代码 holds the headings. Raises SourceError."""
     found: dict[str, School] = {}
     wrong: list[str] = []
@@ -66,20 +66,29 @@ def schools_of(rows: Sequence[Sequence[str]], name: str) -> SchoolList:
         read = read_values([(number, heading, cell) for heading, cell in pairs if key_of(heading)])
         asked = [cell for heading, cell in pairs if heading.lower() in _COLLECTIONS]
         school = School(read.config, _patterns(asked))
-        problems = [f"{one.key}: {one.english}" for one in read.problems]
+        problems = [
+            f"{one.key}{'：' if zh else ': '}{one.chinese if zh else one.english}" for one in read.problems
+        ]
         if not school.code or not school.name:
-            problems.append("学校代码 and 学校名称 are needed")
-        if school.code in found:
-            problems.append(f"the code {school.code} stands twice")
-        wrong += [f"line {number}, {problem}" for problem in problems]
-        found[school.code] = school
+            problems.append("学校代码和学校名称都要填" if zh else "学校代码 and 学校名称 are needed")
+        elif school.code in found:
+            code = school.code
+            problems.append(f"代码 {code} 出现了两次" if zh else f"the code {code} stands twice")
+        wrong += [f"第{number}行，{problem}" if zh else f"line {number}, {problem}" for problem in problems]
+        found.setdefault(school.code, school)
     if not headings:
-        raise SourceError(f"{name} has no line of headings with 学校代码 and 学校名称")
+        lacks = (
+            "没有表头，要有一行写着 学校代码 和 学校名称"
+            if zh
+            else "has no line of headings with 学校代码 and 学校名称"
+        )
+        raise SourceError(f"{name} {lacks}")
     if wrong:
-        more = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
-        raise SourceError(f"{name}: {'; '.join(wrong[:_MOST_NAMED])}{more}")
+        over = len(wrong) - _MOST_NAMED
+        more = (f"；还有 {over} 处" if zh else f"; and {over} more") if over > 0 else ""
+        raise SourceError(f"{name}: {('；' if zh else '; ').join(wrong[:_MOST_NAMED])}{more}")
     if not found:
-        raise SourceError(f"{name} names no school")
+        raise SourceError(f"{name} {'里一个学校也没有' if zh else 'names no school'}")
     known = {heading for heading in headings if not heading or key_of(heading)}
     ignored = [one for one in headings if one not in known and one.lower() not in _COLLECTIONS]
     return SchoolList(tuple(found.values()), tuple(ignored))

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,11 @@ def test_a_stick_from_the_page(
     assert list((stick / "lessonbox" / "up").iterdir())
     use("export")
     wait_until(said("写好了1课。可以拔下了"), "the export")
+    use("diagnosis")
+    wait_until(said("写好了。可以拔下，交给技术员。"), "the diagnosis")
+    (made,) = stick.glob("lessonbox-diagnosis-b-*.zip")
+    with zipfile.ZipFile(made) as archive:
+        assert archive.testzip() is None and "summary.txt" in archive.namelist()
     sync = box.programs["sync"]
     pid, log = sync.pid, sync.words()
     (box.data / "incoming" / "restart-sync").touch()

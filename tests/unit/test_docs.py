@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from content_sync.errors import all_errors
+from content_sync.errors import CardGoneError, all_errors
+from content_sync.remedies import CHINESE, line
 from docs.reference import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,16 @@ def test_every_error_has_its_own_code_and_a_remedy() -> None:
     assert len(set(codes)) == len(codes) > 20, named
     assert all(re.fullmatch(r"E-[A-Z]+(-[A-Z]+)*", code) for code in codes)
     assert all(cls.__doc__ for cls in all_errors())
+
+
+def test_every_error_has_its_remedy_in_chinese() -> None:
+    """For a technician who reads no English; none for a code that is gone."""
+    assert {cls.code for cls in all_errors()} == set(CHINESE)
+    error = CardGoneError("/dev/sdb does not answer any more")
+    said = line(error, zh=True)
+    assert said == f"error E-CARD-GONE: /dev/sdb does not answer any more. {CHINESE['E-CARD-GONE']}"
+    assert line(error, zh=False) == error.line()
+    assert all(re.search("[一-鿿]", text) and text.endswith(("。", "）")) for text in CHINESE.values())
 
 
 def test_codes_in_the_docs_exist() -> None:

@@ -11,6 +11,7 @@ import lzma
 import os
 import pty
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from content_sync.errors import (
     BusyError,
@@ -35,6 +37,7 @@ from content_sync.errors import (
 )
 from content_sync.formats.boxconfig import BoxConfig, parse_boxconfig
 from content_sync.formats.enrolment import parse_enrolment
+from content_sync.formats.hotspot import hotspot_name, hotspot_password
 from content_sync.terminal import run as run_command
 from county import setup
 from county.cli import cli
@@ -44,7 +47,7 @@ from county.flash.bmap import parse_bmap
 from county.flash.fat import open_fat
 from county.flash.image import Image, manifest_path, open_image, sign_image
 from county.flash.labels import Label, label_page
-from county.flash.schools import schools_of
+from county.flash.schools import read_schools, schools_of
 from county.flash.target import Device, opened
 from county.flash.write import HEAD, write_image
 from county.library import Library
@@ -241,9 +244,9 @@ def test_a_card_that_fails_does_not_boot(
         target = Faulty(device, at)
         with pytest.raises(error) as raised:
             write_image(works.open(works.packed), target, {"lessonbox.conf": b"x"}, silent)
-    assert type(raised.value) is error and target.calls[what] == call
+    assert isinstance(raised.value, CardError) and type(raised.value) is error and target.calls[what] == call
     line = raised.value.line()
-    assert line.startswith(f"error {error.code}: ") and "\n" not in line  # type: ignore[attr-defined]
+    assert line.startswith(f"error {raised.value.code}: ") and "\n" not in line
     assert error is CardLockedError or not boots(card)
 
 
@@ -397,6 +400,59 @@ def test_the_list() -> None:
     assert address(BoxConfig(host_name="box-2")) == "http://box-2.local/"
 
 
+def test_the_list_as_excel_writes_it(tmp_path: Path) -> None:
+    """Numbers that look like codes, a title above, a hidden sheet before, headings as people write them."""
+    path = tmp_path / "学校.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        hidden, list_ = book.add_worksheet("旧表"), book.add_worksheet("名单")
+        hidden.write_row(0, 0, ["学校代码", "学校名称"])
+        hidden.hide()
+        list_.activate()
+        list_.merge_range(0, 0, 0, 3, "清河县2026年课箱安装名单")
+        list_.write_row(2, 0, ["学校标识码", "学校名称（全称）*", "WiFi名称", "WiFi密码", "备注"])
+        list_.write_number(3, 0, 1, book.add_format({"num_format": "000"}))
+        list_.write_row(3, 1, ["清河镇中心小学", "qinghe", 88888888])
+        list_.write_row(5, 0, [3137000123, "  东沟教学点\n"])
+    made = read_schools(path)
+    assert [(one.code, one.name) for one in made.schools] == [
+        ("001", "清河镇中心小学"),
+        ("3137000123", "东沟教学点"),
+    ]
+    assert made.schools[0].config.wifi_password == "88888888" and made.ignored == ("备注",)
+    path.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(3000))
+    with pytest.raises(SourceError, match="另存为 .xlsx"):
+        read_schools(path)
+
+
+def test_wrong_lines_are_said_in_chinese_to_who_reads_it() -> None:
+    rows = [["学校代码", "学校名称", "地址"], ["1", "一", "192.168.1.10"], ["", "二", ""], ["1", "三", ""]]
+    with pytest.raises(SourceError) as raised:
+        schools_of(rows, "名单.csv", zh=True)
+    said = raised.value.what
+    assert (
+        said.startswith("名单.csv: 第2行，地址：没有子网掩码") and "第3行，学校代码和学校名称都要填" in said
+    )
+    assert "第4行，代码 1 出现了两次" in said and not re.search("[a-z]{3}", said.replace("csv", ""))
+
+
+def test_the_label_tells_the_boxes_own_wifi(works: Works, tmp_path: Path) -> None:
+    """As the box will find it itself, of its enrolment."""
+    schools = schools_of(
+        [["学校代码", "学校名称", "热点"], ["w1", "一", ""], ["w2", "二", "关"]], "list"
+    ).schools
+    card = blank(tmp_path / "card", 1 << 30)
+    with works.batch() as batch, opened(str(card)) as device:
+        for one in schools:
+            batch.flash(works.open(works.packed), one, device, "file", NOW, silent, ())
+        on_card = parse_enrolment(run("mtype", "-i", f"{card}@@{FAT_AT}", "::/enrolment.json"))
+    with works.batch() as batch:
+        (first,), (second,) = batch.done("w1"), batch.done("w2")
+    assert first.wifi is not None and first.wifi[0] == hotspot_name(first.box) and len(first.wifi[1]) == 10
+    assert second.wifi is None and hotspot_password(on_card)
+    page = label_page([Label("一", "w1", first.box, "http://lesson.local/", "", first.wifi)])
+    assert first.wifi[0] in page and first.wifi[1] in page
+
+
 def test_labels_escape_what_they_say() -> None:
     page = label_page([Label("<b>一小</b>", "00&1", "b-0123456789abcdef", "http://lesson.local/")])
     assert "&lt;b&gt;一小&lt;/b&gt;" in page and "00&amp;1" in page and page.count("<svg") == 1
@@ -488,6 +544,7 @@ def county(
     def call(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["county", *map(str, words), "--data", str(works.paths.data)])
         monkeypatch.setattr(sys, "stdin", io.StringIO())
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
         code = run_command(cli, "county")
         return code, *capfd.readouterr()
 
@@ -526,11 +583,11 @@ def test_it_asks(works: Works, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("学校代码,学校名称\n201,二百零一小\n202,二百零二小\n", "utf-8")
     card = blank(tmp_path / "card", 1 << 30)
 
-    def answer(*answers: str) -> tuple[int, str]:
+    def answer(*answers: str, language: str = "C.UTF-8") -> tuple[int, str]:
         main, terminal = pty.openpty()
         words = ["flash", works.packed, "--schools", tmp_path / "list.csv", "--device", card]
         command = [sys.executable, "-m", "county", *map(str, words), "--data", str(works.paths.data)]
-        env = os.environ | {"TERM": "dumb", "COLUMNS": "80"}
+        env = os.environ | {"TERM": "dumb", "COLUMNS": "80", "LC_ALL": language}
         child = subprocess.Popen(
             command,
             stdin=terminal,
@@ -552,6 +609,9 @@ def test_it_asks(works: Works, tmp_path: Path) -> None:
     code, said = answer("")
     assert code == 130 and not boots(card)
     assert "Erase file card, 1.1 GB and make it the box of 201 二百零一小?" in said
+    code, said = answer("", language="zh_CN.UTF-8")
+    assert code == 130 and not boots(card)
+    assert "卡：文件 card，1.1 GB" in said and "学校：201 二百零一小" in said and "输 y 才写" in said
     code, said = answer("y", "y", "y", "n")
     assert code == 130 and boots(card), said
     assert "Next: 202 二百零二小" in said and "was just written for 201" in said

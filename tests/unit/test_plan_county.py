@@ -113,11 +113,12 @@ def test_a_policy_reaches_the_envelopes_of_those_who_are_meant(county: County) -
         "policy", "--school", "1001", "--deadline", "花的学校=2027-01-16T08:00",
         "--pin", "小学/数学/人教版/三年级上册",
         "--reserve-mb", "2048", "--rendition", "视频=light", "--rendition", "recorded=none",
-        "--term", "2026-09-01:20:上册", "--collection", "小学/语文",
+        "--term", "2026-09-01:20:上册", "--collection", "小学/语文", "--class-goal", "64",
     )  # fmt: skip
     for box in (first, second):
         found = county.envelope(box)
         assert found.policy.term == Term(date(2026, 9, 1), 20, "上册")
+        assert found.policy.class_goal == 64
         assert found.policy.reserve == 2048 << 20 and found.collections != ("*",)
         assert found.policy.renditions == (("recorded", "none"), ("video", "light"))
         (deadline,) = found.policy.deadlines
@@ -125,10 +126,12 @@ def test_a_policy_reaches_the_envelopes_of_those_who_are_meant(county: County) -
         assert len(found.policy.pins) == 1
     assert county.envelope(third) == before and before.policy == Policy()
     county.done(
-        "policy", "--box", first, "--clear", "deadlines", "--clear", "reserve", "--rendition", "视频=full"
-    )
+        "policy", "--box", first, "--clear", "deadlines", "--clear", "reserve", "--clear", "class_goal",
+        "--rendition", "视频=full",
+    )  # fmt: skip
     cleared = county.envelope(first)
     assert cleared.policy.deadlines == () and cleared.policy.reserve is None
+    assert cleared.policy.class_goal is None
     assert cleared.policy.renditions == (("recorded", "none"),)
     assert county.envelope(second).policy.deadlines
     shown = county.done("policy", "--all")["boxes"]
@@ -274,6 +277,7 @@ POLICIES = st.builds(
     term=st.none()
     | st.builds(Term, st.dates(), st.integers(1, 60), st.sampled_from(["上册", "下册", "全一册"])),
     utc_offset=st.integers(-840, 840),
+    class_goal=st.none() | st.integers(1, 1000),
     other=st.dictionaries(st.sampled_from(["budget", "timetable", "x"]), st.just({"a": 1})),
 )
 
@@ -291,7 +295,9 @@ JSON = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["deadlines", "pins", "reserve_mb", "renditions", "term", "utc_offset"]),
+        st.sampled_from(
+            ["deadlines", "pins", "reserve_mb", "renditions", "term", "utc_offset", "class_goal"]
+        ),
         JSON | st.dictionaries(st.sampled_from(["start", "weeks", "volume", "lesson", "by", "video"]), JSON),
     )
 )

@@ -82,6 +82,7 @@ PROGRAMS = (
     "appliance.__main__",
     "appliance.cli*",
     "appliance.helper",
+    "appliance.update.program",
     "appliance.run",
     "appliance.sync_program",
     "appliance.programs*",

@@ -302,7 +302,7 @@ def test_no_pause_outlives_the_machines_start_or_half_a_day(tmp_path: Path) -> N
 def test_a_stick_is_used_only_where_one_is(site: Site) -> None:
     secret = site.enter()
     page = site.get("/school/stick").text
-    assert "&lt;b&gt;盘" in page and page.count('name="do"') == 3
+    assert "&lt;b&gt;盘" in page and page.count('name="do"') == 4
     for do, path in (("import", "/etc"), ("export", ""), ("import", "/media/x/../../etc")):
         assert site.post("/school/stick/use", secret=secret, do=do, path=path).status_code == 303
     assert site.post("/school/stick/use", secret=secret, do="format", path="/media/x").status_code == 400

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.wiring import open_state
+from appliance.firstboot.wiring import open_state
 from content_sync.adapters.sqlite import StateReader
 from content_sync.adapters.sqlite_writer import State
 from content_sync.errors import DiskFullError, SetupError

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from appliance.lesson_status import lessons_text
-from appliance.status_text import chinese, reason_text, status_text
+from appliance.status_text import reason_text, status_text
 from content_sync.adapters.http import HttpFetcher
 from content_sync.core.reason import ENGLISH, SENTENCES
 from content_sync.errors import NetworkError
+from content_sync.terminal import chinese
 
 HAN = re.compile(r"[\u4e00-\u9fff（），；：]")
 STATUS: dict[str, Any] = {
@@ -122,6 +123,7 @@ def test_every_reason_has_both_with_the_same_facts() -> None:
 def test_the_locale_decides() -> None:
     assert chinese({"LANG": "zh_CN.UTF-8"}) and not chinese({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"})
     assert not chinese({}) and not chinese({"LANG": "en_GB.UTF-8"})
+    assert not chinese({"LANG": "zh_CN.UTF-8", "TERM": "linux"})
 
 
 def test_a_county_that_is_down_is_said_in_few_words() -> None:
