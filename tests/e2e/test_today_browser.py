@@ -85,11 +85,12 @@ def test_from_the_pin_to_a_playing_video(furnished: WebProcess, open_tab: Opener
             for number, subject in enumerate(SUBJECTS.values()):
                 page.select_option(f'select[name="s-{day}-{period}-{number}-0"]', subject)
     page.click(".tool.big")
-    assert "存好了" in page.inner_text(".top")
+    page.wait_for_selector('.top:has-text("存好了")')
     # the board: nothing was forced, one tap on home leads to the question
     page.goto(furnished.url)
     page.click("text=这块白板在哪个教室")
     page.click(f'.door:has-text("{name}")')
+    page.wait_for_selector(".grade")
     assert page.evaluate(_TITLES) == TITLES
     assert "现在" not in page.inner_text(".top") and "节" in page.inner_text(".clk")
     # two taps
@@ -107,6 +108,7 @@ def test_from_the_pin_to_a_playing_video(furnished: WebProcess, open_tab: Opener
 def choose(page: Any, url: str) -> None:
     page.goto(f"{url}/school/board")
     page.click('.door:has-text("二号教室")')
+    page.wait_for_selector(".grade")
 
 
 @pytest.mark.parametrize("size", [None, LAPTOP, PHONE], ids=["board", "laptop", "phone"])
