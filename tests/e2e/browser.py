@@ -36,14 +36,22 @@ class Tab:
         self.errors: list[str] = []
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        look = self.page.evaluate
+        # A click returns when the next page begins to come: one goes on when all of it is there.
+        look, click, press = self.page.evaluate, self.page.click, self.page.press
 
         def evaluate(*words: Any) -> Any:
-            """A click returns when the next page begins to come: it is looked into when it is there."""
             self.page.wait_for_load_state("domcontentloaded")
             return look(*words)
 
-        self.page.evaluate = evaluate
+        def clicked(*words: Any, **more: Any) -> None:
+            click(*words, **more)
+            self.page.wait_for_load_state("domcontentloaded")
+
+        def pressed(*words: Any, **more: Any) -> None:
+            press(*words, **more)
+            self.page.wait_for_load_state("domcontentloaded")
+
+        self.page.evaluate, self.page.click, self.page.press = evaluate, clicked, pressed
 
     def until(self, expression: str, seconds: float = 60) -> None:
         """Wait until a JavaScript expression is true.
