@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import resource
 import shutil
@@ -171,7 +172,8 @@ def handler(application: Callable[..., Iterable[bytes]], path: str) -> Find:
 
 
 def box_of(folder: Path, size: int) -> SmallBox:
-    """A box whose state.db lists the same lessons, 20 files in each that is here, for the handler."""
+    """A box whose state.db lists the same lessons, 20 files in each that is here, a plan for each that is
+    not, for the handler."""
     box = SmallBox(folder)
     made = 0
     pages = [(f"课件/{n}.png", "page", b"page %d" % n) for n in range(15)]
@@ -200,8 +202,20 @@ def box_of(folder: Path, size: int) -> SmallBox:
                     made += 1
                     if made == size:
                         box.write(int(time.time()))
+                        _plan(box)
                         return box
     raise AssertionError("too few")
+
+
+def _plan(box: SmallBox) -> None:
+    """Why the others are not here, and when they are expected."""
+    with contextlib.closing(sqlite3.connect(box.paths.state_db)) as db:
+        db.execute(
+            """INSERT INTO planned SELECT id, 3, 'queued', '{"ahead":12}', ?1, ?1 + 86400, NULL FROM lesson"""
+            " WHERE present IS NULL",
+            (int(time.time()) + 86400,),
+        )
+        db.commit()
 
 
 def main() -> None:
@@ -218,6 +232,7 @@ def main() -> None:
         build(folder / "search.db", lessons, 1)
         print(f"built in {time.monotonic() - began:.1f} s, {time.process_time() - cpu:.1f} s of CPU,"
               f" {(folder / 'search.db').stat().st_size / 1e6:.0f} MB")  # fmt: skip
+        print(f"load {os.getloadavg()[0]:.1f}")
         index, numbers = Index(folder / "search.db"), {one.id: n for n, one in enumerate(lessons)}
         all_of: dict[str, tuple[Find, Find, int | None, Callable[[], float]]] = {
             "Lesson Box": (
@@ -261,6 +276,7 @@ def main() -> None:
             handler(application, path)("a")  # loads what it needs
             middle, worst = measure(handler(application, path), asked, chosen.rounds, time.thread_time)
             print(f"| GET {path} | | | {middle:.2f} | {worst:.2f} |", flush=True)
+        print(f"load {os.getloadavg()[0]:.1f}")
         print(json.dumps({"lessons": len(lessons), "queries": len(asked)}))
 
 

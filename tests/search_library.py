@@ -129,6 +129,8 @@ class Oracle:
         if not letters(squeeze(query.text)):
             return self.meant(query)
         typed = letters(squeeze(query.text))
+        if query.kind == "tones":
+            typed = "".join(c for c in typed if not c.isdigit())
 
         def fits(text: str) -> bool:
             said = self._sounds[text]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask import render_template, request
@@ -19,24 +20,23 @@ from content_sync.errors import LessonBoxError
 log = logging.getLogger(__name__)
 #: Filters of one sort that are shown: what fits above the letters on a board.
 _SIFTS = 3
+_ALIKE = re.compile(b"\0+|\1+")
 #: With so few lessons found the resources of the first stand in the list too.
 _FEW = 3
 
 
-def lit(title: str, words: list[str]) -> Markup:
+def lit(title: str, words: Sequence[str]) -> Markup:
     """A title in which the words that were asked for are marked."""
     folded = title.casefold()
-    if len(folded) != len(title):  # its letters don't stand where they stood
+    here = [way for word in words for way in variants(word) if way in folded]
+    if not here or len(folded) != len(title):  # its letters don't stand where they stood
         return escape(title)
     marked = bytearray(len(title))
-    for way in (way for word in words for way in variants(word)):
+    for way in here:
         for match in re.finditer(re.escape(way), folded):
             marked[match.start() : match.end()] = b"\1" * len(way)
-    pieces = re.finditer(b"\0+|\1+", bytes(marked))
-    return Markup("").join(
-        Markup("<u>{}</u>").format(title[p.start() : p.end()]) if p[0][0] else title[p.start() : p.end()]
-        for p in pieces
-    )
+    pieces = [(p[0][0], escape(title[p.start() : p.end()])) for p in _ALIKE.finditer(marked)]
+    return Markup("".join([f"<u>{piece}</u>" if on else piece for on, piece in pieces]))
 
 
 def _most(counts: dict[str, int], chosen: str) -> dict[str, int]:
@@ -66,7 +66,7 @@ class Find(Views):
         except LessonBoxError as error:
             log.error("search: %s", error)
             return render_template("search.html", found=None, hits=[], **(values | {"broken": True}))
-        values |= self.hits(found.ids)
+        values |= self.hits(found.ids, found.shown)
         first = values["hits"][0][1] if values["hits"] else None
         values["best"] = first if first is not None and first.present and page == 1 else None
         values["whole"] = None

@@ -6,7 +6,8 @@ import datetime
 import logging
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,7 @@ from appliance.usage.recorder import Event
 from appliance.web.resume import note
 from appliance.web.schedule import local_time
 from appliance.web.search.index import Near
+from appliance.web.search.shown import Shown, held
 from content_sync.errors import LessonBoxError
 from content_sync.formats.lesson import Resource
 from content_sync.formats.outline import Outline
@@ -104,14 +106,16 @@ class Views:
             return visit, False
         return visit, True
 
-    def hits(self, ids: Sequence[str]) -> dict[str, Any]:
-        """Lessons for a list: collection, row, and what is here of it."""
-        return {"hits": self.listed(self.reader.rows(ids))}
+    def hits(self, ids: Sequence[str], shown: Mapping[str, Shown] = MappingProxyType({})) -> dict[str, Any]:
+        """Lessons for a list: collection, row, and what is here of it; `shown`: what the index has of it."""
+        return {"hits": self.listed(self.reader.rows(ids), shown)}
 
-    def listed(self, rows: Sequence[LessonRow]) -> list[tuple[CollectionRow, LessonRow, Outline | None]]:
+    def listed(
+        self, rows: Sequence[LessonRow], shown: Mapping[str, Shown] = MappingProxyType({})
+    ) -> list[tuple[CollectionRow, LessonRow, Outline | Shown | None]]:
         """The same of rows; what the plan says of those that are not here is read with them."""
         collections = self.reader.places()
-        outlines = self.reader.outlines(rows)
+        outlines = held(self.reader, rows, shown)
         absent = [row.id for row in rows if row.present is None]
         if absent:
             planned = self.reader.planned(absent)

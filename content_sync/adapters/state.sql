@@ -17,7 +17,7 @@ CREATE TABLE collection (
 -- One row a lesson that the release lists in a subscribed collection. `wanted` is the package the release names, `present` the
 -- package that teachers see (null: none yet; other than `wanted`: the older version goes on until the newer is whole).
 CREATE TABLE lesson (
-    id TEXT PRIMARY KEY, collection TEXT NOT NULL REFERENCES collection (id), position INTEGER NOT NULL,
+    id TEXT PRIMARY KEY NOT NULL, collection TEXT NOT NULL REFERENCES collection (id), position INTEGER NOT NULL,
     unit TEXT NOT NULL, unit_no INTEGER, no INTEGER, title TEXT NOT NULL, periods INTEGER NOT NULL,
     kinds TEXT NOT NULL,               -- JSON list, what the release says it holds
     added INTEGER NOT NULL,            -- unix seconds, when the county first published it
@@ -31,7 +31,7 @@ CREATE TABLE lesson (
     arrived INTEGER,                   -- unix seconds, when `present` became visible (by this box's clock)
     repairing INTEGER NOT NULL DEFAULT 0,  -- 1 from when a file of `present` was found damaged until it is shown again
     week INTEGER                           -- of the teaching calendar (formats.md 5.2), null: the county has set none
-) WITHOUT ROWID;
+);  -- with row ids: rows are long, and found through indexes whose pages then hold hundreds of them
 CREATE INDEX lesson_by_collection ON lesson (collection, position);
 CREATE INDEX lesson_by_present ON lesson (present);
 CREATE INDEX lesson_by_arrived ON lesson (arrived);

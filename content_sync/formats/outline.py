@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from content_sync.formats.lesson import KINDS
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A resource in a list: `root` and `path` are of the file that opens, `size` is of all its files."""
 
     id: str
@@ -33,6 +33,11 @@ class Outline:
     """The resources of a lesson, in teaching order."""
 
     resources: tuple[Part, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each."""
+        return tuple([part.kind for part in self.resources])
 
 
 def outline(detail: str) -> Outline:

@@ -21,7 +21,8 @@ from appliance.web.search.build import build
 from appliance.web.search.entries import Entry
 from appliance.web.search.index import Index, Indexer
 from appliance.web.search.sets import PART, pack, unpack
-from appliance.web.search.words import known_words, normalise, spellings, squeeze
+from appliance.web.search.shown import Repairs, held, resources_text, texts
+from appliance.web.search.words import known_words, letters, normalise, spellings, squeeze, toneless
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, NotFoundError, StorageError
 from tests.box import SHUXUE, SmallBox, sample
@@ -157,6 +158,19 @@ def test_traditional_and_simplified_find_each_other(titles: Callable[[str], list
         ("chongqing", "重庆的山"),
         ("cqds", "重庆的山"),
         ("changjiang", "長江"),
+        ("jing4ye4si1", "静夜思"),
+        ("Jing4 Ye4 Si1", "静夜思"),
+        ("jing4yesi", "静夜思"),
+        ("jing4ye4s", "静夜思"),
+        ("jìng4yè4sī1", "静夜思"),
+        ("ｊｉｎｇ４ｙｅ４", "静夜思"),
+        ("lü4", "绿"),
+        ("lv4", "绿"),
+        ("yīnyuè", "音乐会"),
+        ("yin1yve4", "音乐会"),
+        ("kuài lè dú shū", "快乐读书吧"),
+        ("xi1sha1qun2dao3", "富饶的西沙群岛"),
+        ("7de5cheng2", "7的乘法口诀"),
     ],
 )
 def test_by_sound(index: Index, query: str, found: str) -> None:
@@ -167,7 +181,23 @@ def test_by_sound(index: Index, query: str, found: str) -> None:
 def test_what_sounds_otherwise_is_not_found(index: Index) -> None:
     for query in ("yinle", "zqds", "jingshi", "jsy", "kuaiyue"):
         assert index.find(query).total == 0, query
-    assert index.find("jys").toned == {"l0009": "jìng yè sī"}
+    assert index.find("jys").shown["l0009"].toned == "jìng yè sī"
+
+
+def test_numbers_that_are_no_tones(tmp_path: Path) -> None:
+    names = ["爸爸吧", "A4纸", "爱4", "unit 4", "八4", "略", "战略", "CO2"]
+    build(tmp_path / "search.db", entries(names), 1)
+    index = Index(tmp_path / "search.db")
+
+    def found(query: str) -> list[str]:
+        return [names[int(i[1:])] for i in index.find(query).ids]
+
+    assert found("ba4ba5") == found("bà ba") == ["爸爸吧"]
+    assert set(found("a4")) == {"A4纸", "爱4"}  # as it is written, and as it begins
+    assert found("unit4") == ["unit 4"] and found("co2") == ["CO2"]
+    assert found("ai4") == ["爱4"] and found("ba4") == ["八4"]  # the number stands there
+    assert found("lue") == found("lüè") == found("lve4") == ["略", "战略"]
+    assert found("zhan4lue4") == ["战略"] and found("ba9ba") == []
 
 
 def test_letters_read_as_syllables() -> None:
@@ -176,6 +206,61 @@ def test_letters_read_as_syllables() -> None:
     assert spellings("jingy", known) == ([], [["jing", "y"]])
     assert spellings("jq", known) == ([], [])
     assert len(spellings("xian" * 16, known)[0]) <= 16  # no query takes long
+    assert spellings("xian" * 15 + "q", known) == ([], [])
+    assert [toneless(typed) for typed in ("ba4ba5", "7dcfkj", "c60", "lv4")] == [
+        "baba",
+        "7dcfkj",
+        "c60",
+        "lv",
+    ]
+    assert [letters(word) for word in ("jǔ", "jü", "qv", "lǜ", "nü3", "4")] == [
+        "ju",
+        "ju",
+        "qu",
+        "lv",
+        "nv3",
+        "",
+    ]
+
+
+def test_words_of_all_lessons_are_found_by_sound(tmp_path: Path) -> None:
+    box, main = sample(tmp_path, 1_780_000_000)
+    Indexer(box.paths.search_db, StateReader(box.paths.state_db)).step()
+    index = Index(box.paths.search_db)
+    for query in ("sannianji", "snjsc", "sannianjishangce", "tong3bian1ban3", "hudongkejian"):
+        assert main.id in index.find(query).ids, query
+    assert index.find("sannianjixiace").total == 0
+
+
+def test_what_lists_show_is_of_what_teachers_see(tmp_path: Path) -> None:
+    box, main = sample(tmp_path, 1_780_000_000)
+    reader, index = StateReader(box.paths.state_db), Index(box.paths.search_db)
+    Indexer(box.paths.search_db, reader).step()
+    found = index.find("语文")
+    rows = reader.rows(found.ids)
+    outlines = reader.outlines(rows)
+    assert main.id in outlines and len(outlines) == 3
+
+    def same(repaired: Repairs) -> None:
+        wanted = {identity: resources_text(one, repaired) for identity, one in outlines.items()}
+        assert texts(reader, rows, found.shown, repaired) == wanted
+
+    same({})
+    root = outlines[main.id].resources[1].root
+    same({root: (2, 1)})
+    assert (
+        f'/content/{root}/%E8%AF%BE%E4%BB%B6.pdf?again=2"'
+        in texts(reader, rows, found.shown, {root: (2, 1)})[main.id]
+    )
+    assert all(held(reader, rows, found.shown)[name] is found.shown[name] for name in outlines)
+    kinds = {name: one.kinds for name, one in outlines.items()}
+    assert {name: one.kinds for name, one in held(reader, rows, found.shown).items()} == kinds
+    shown = dict(found.shown)
+    shown[main.id] = shown[main.id]._replace(resources=b"damaged")
+    assert texts(reader, rows, shown, {}) == texts(reader, rows, found.shown, {})
+    shown[main.id] = shown[main.id]._replace(present="another package")
+    assert held(reader, rows, shown)[main.id] == outlines[main.id]
+    same({})
 
 
 def test_words_without_spaces_are_cut() -> None:

@@ -21,6 +21,7 @@ from appliance.web.search.index import Index, Indexer, Near
 from appliance.web.search.sets import PART, unpack
 from appliance.web.search.update import Anew, update
 from content_sync.adapters.sqlite import StateReader
+from content_sync.formats.outline import Outline, Part
 from tests.box import SHUXUE, YUWEN, SmallBox, sample
 
 WORDS = (
@@ -45,9 +46,11 @@ PLACES = tuple(
 def lesson(number: int, collection: int, title: str, present: bool, unit: str = "第一单元") -> Entry:
     name, subject, edition, grade = PLACES[collection]
     words = (subject, edition, grade)
+    part = Part("r1", "video", title, "video/mp4", number, "0" * 64, "a.mp4", 0)
     return Entry(
         f"{name}-{number}", title, (unit, *words), grade, subject, ("video",) if number % 2 else ("quiz",),
         f"p{number}" if present else None, (title + "课件",) if present else (), words, edition, name,
+        Outline((part,)) if present else None,
     )  # fmt: skip
 
 
@@ -59,20 +62,31 @@ def write_new(path: Path, entries: list[Entry], generation: int) -> None:
 def held(path: Path) -> tuple[dict[str, set[str]], dict[str, set[str]], list[tuple[object, ...]], object]:
     """All that an index says, without its numbers: tokens, sets, lessons in order, what all have."""
     with closing(sqlite3.connect(path)) as db:
-        rows = db.execute("SELECT * FROM lesson JOIN shared ON shared.number = shared ORDER BY 1").fetchall()
+        rows = db.execute(
+            "SELECT l.number, l.id, h.id, mark, s.words, title, other, initials, syllables, present, toned,"
+            " kinds, resources FROM lesson l JOIN words w ON w.number = l.number"
+            " JOIN sounds o ON o.number = l.number JOIN shown h ON h.number = l.number"
+            " JOIN shared s ON s.number = l.shared ORDER BY 1"
+        ).fetchall()
+        for table in ("lesson", "words", "sounds", "shown"):
+            assert db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == len(rows)
         name = {row[0]: row[1] for row in rows}
 
         def ids(bits: int) -> set[str]:
             return {name[n] for n in range(bits.bit_length()) if bits >> n & 1}
 
         tokens: dict[str, set[str]] = {}
-        for token, part, numbers in db.execute("SELECT * FROM token"):
-            assert numbers
-            tokens.setdefault(token, set()).update(ids(unpack(numbers) << part * PART))
+        for token, part, *both in db.execute("SELECT * FROM token"):
+            assert any(both)
+            for where, numbers in zip(("^", ""), both, strict=True):
+                if numbers:
+                    tokens.setdefault(where + token, set()).update(ids(unpack(numbers) << part * PART))
         masks = {key: ids(int.from_bytes(bits, "little")) for key, bits in db.execute("SELECT * FROM mask")}
-        meta = db.execute("SELECT generation, lessons, syllables, vocabulary FROM meta").fetchone()
+        meta = db.execute(
+            "SELECT generation, lessons, syllables, vocabulary, known_initials, known_sounds FROM meta"
+        ).fetchone()
         assert db.execute("SELECT sum(lessons) FROM collection").fetchone()[0] == len(rows)
-        return tokens, masks, [(*row[1:9], row[11]) for row in rows], meta
+        return tokens, masks, [row[1:] for row in rows], meta
 
 
 @settings(max_examples=10, deadline=None)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -23,11 +24,13 @@ from importlib import metadata
 from pathlib import Path
 
 from appliance.web.search.entries import Entry, Listed, library, listed, word_list
-from appliance.web.search.sets import PART, SCHEMA, pack, unpack
-from appliance.web.search.words import runs, sound_tokens, squeeze, variants, whole_sounds
+from appliance.web.search.sets import PART, SCHEMA, as_bits, pack, pack_bits
+from appliance.web.search.shown import COMMON, packed
+from appliance.web.search.words import MOST_WAYS, runs, sound_tokens, squeeze, variants, whole_sounds
 from content_sync.adapters.files import storage_errors, sync_folder
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, StorageError
+from content_sync.formats import lesson, outline
 
 _CACHED = 20_000
 #: What several lessons of a part share this often is kept as bits from the start.
@@ -82,9 +85,23 @@ def title_tokens(title: str) -> Iterator[Iterable[str]]:
 
 
 @functools.lru_cache(_CACHED)
-def _sound(text: str) -> str:
-    """Readings of a text for the eye of a regular expression: ` chang|zhang da` a run."""
-    return "\n".join("".join(" " + "|".join(its) for its in run) for run in _readings(text))
+def _sounds(text: str) -> tuple[str, str]:
+    """How a text is said, to compare a query with: initials (jys) and syllables ('jing'ye'si'), a line for
+    each way of each run; `*` for a run with more ways than are written."""
+    initials, syllables = dict[str, None](), dict[str, None]()
+    for run in _readings(text):
+        ways = list(itertools.islice(itertools.product(*run), MOST_WAYS + 1))
+        if len(ways) > MOST_WAYS:
+            ways = [("*",)]
+        initials.update(("".join(said[0] for said in way), None) for way in ways)
+        syllables.update(("'" + "'".join(way) + "'", None) for way in ways)
+    return "\n".join(initials), "\n".join(syllables)
+
+
+def _said(texts: Iterable[str]) -> tuple[str, str]:
+    """The same of several texts."""
+    both = [_sounds(text) for text in texts]
+    return "\n".join(one for one, _ in both if one), "\n".join(one for _, one in both if one)
 
 
 @functools.lru_cache(_CACHED)
@@ -98,6 +115,16 @@ def toned(title: str) -> str:
     return " ".join(ways) if len(ways) == len(title) else ""
 
 
+#: Between the texts as they are written and the same in simplified characters.
+_EMPTY = "\n\n"
+
+
+def own_texts(words: str) -> tuple[str, ...]:
+    """`Texts.own` from what `put_lesson` wrote."""
+    own = words.partition(_EMPTY)[0]
+    return tuple(own.split("\n")) if own else ()
+
+
 class Texts:
     """What is found of an entry, squeezed: its title, its own other texts, and words that libraries share."""
 
@@ -107,12 +134,14 @@ class Texts:
         known = frozenset(map(_squeezed, entry.vocabulary))
         self.own = tuple(text for text in others if text not in known)
         self.shared = tuple(text for text in others if text in known)
-        self.row = (
+        #: What a query is compared with: the title; the others, then how else these are written; the sounds.
+        self.words = (
             "\n".join(variants(self.title)),
-            "\n".join(way for one in (self.title, *self.own) if one not in known for way in variants(one)),
-            "\n".join(filter(None, map(_sound, (t for t in (self.title, *self.own) if t not in known)))),
-            toned(entry.title),
+            _EMPTY.join(
+                ("\n".join(self.own), "\n".join(way for one in self.own for way in variants(one)[1:]))
+            ),
         )
+        self.sounds = _said((self.title, *self.own))
 
 
 class _Part:
@@ -136,13 +165,20 @@ class _Part:
         for text, numbers in self._others.items():
             yield tokens(text), numbers
 
-    def rows(self) -> Iterator[tuple[str, bytes]]:
-        """Tokens and their packed numbers, in order."""
+    def rows(self) -> Iterator[tuple[str, bytes | None, bytes | None]]:
+        """Tokens and their packed numbers, in the title and elsewhere, in order."""
+        for token, both in itertools.groupby(self._packed(), lambda row: row[0].lstrip("^")):
+            held = dict(both)
+            yield token, held.get("^" + token), held.get(token)
+
+    def _packed(self) -> Iterator[tuple[str, bytes]]:
+        """Tokens and their packed numbers; those with `^` stand beside those without."""
         few: dict[str, array[int]] = {}
         dense: dict[str, int] = {}
+        none = array("H")
         for held, numbers in self._held():
             if len(numbers) >= _SHARED:
-                bits = unpack(pack(numbers))
+                bits = as_bits(numbers)
                 for token in held:
                     dense[token] = dense.get(token, 0) | bits
                 continue
@@ -151,28 +187,29 @@ class _Part:
                     few[token].extend(numbers)
                 else:
                     few[token] = array("H", numbers)
-        for token in sorted(few.keys() | dense.keys()):
-            packed = pack(few.pop(token)) if token in few else b""
-            if token in dense:
-                bits = dense.pop(token) | (unpack(packed) if packed else 0)
-                packed = b"\1" + bits.to_bytes(bits.bit_length() // 8 + 1, "little")
-            yield token, packed
+        for token in sorted(few.keys() | dense.keys(), key=lambda token: token.lstrip("^")):
+            rest = few.pop(token, none)
+            yield token, pack_bits(dense.pop(token) | as_bits(rest)) if token in dense else pack(rest)
 
 
 _TABLES = f"""
-CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, mark BLOB, present TEXT, title TEXT, text TEXT,
-  sound TEXT, toned TEXT, own TEXT, shared INTEGER);
+CREATE TABLE lesson (number INTEGER PRIMARY KEY, id TEXT, mark BLOB, shared INTEGER);
+CREATE TABLE words (number INTEGER PRIMARY KEY, title TEXT, other TEXT);
+CREATE TABLE sounds (number INTEGER PRIMARY KEY, initials TEXT, syllables TEXT);
+CREATE TABLE shown (number INTEGER PRIMARY KEY, id TEXT, present TEXT, toned TEXT, kinds TEXT,
+  resources BLOB);
 CREATE TABLE shared (number INTEGER PRIMARY KEY, words TEXT UNIQUE);
 CREATE TABLE collection (id TEXT PRIMARY KEY, first INTEGER, lessons INTEGER, room INTEGER) WITHOUT ROWID;
-CREATE TABLE token (token TEXT, part INTEGER, numbers BLOB, PRIMARY KEY (token, part)) WITHOUT ROWID;
+CREATE TABLE token (token TEXT, part INTEGER, title BLOB, text BLOB, PRIMARY KEY (token, part)) WITHOUT ROWID;
 CREATE TABLE mask (name TEXT PRIMARY KEY, bits BLOB) WITHOUT ROWID;
 CREATE TABLE meta (generation INTEGER, lessons INTEGER, numbers INTEGER, syllables TEXT, vocabulary TEXT,
-  maker TEXT);
+  known_initials TEXT, known_sounds TEXT, common BLOB, maker TEXT);
 PRAGMA user_version = {SCHEMA};
 """
 #: Nothing in a file that is not in its place yet needs to survive a crash.
 FAST = (
-    "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
+    "PRAGMA page_size = 16384; PRAGMA cache_size = -8000;"
+    " PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
 )
 
 
@@ -204,21 +241,20 @@ class Masks:
 
 
 def put_lesson(connection: sqlite3.Connection, number: int, one: Listed, entry: Entry, texts: Texts) -> None:
-    """Write the row of a lesson."""
+    """Write the rows of a lesson."""
     words = json.dumps(texts.shared, ensure_ascii=False)
     connection.execute("INSERT OR IGNORE INTO shared (words) VALUES (?)", (words,))
     connection.execute(
-        "INSERT OR REPLACE INTO lesson VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
-        " (SELECT number FROM shared WHERE words = ?))",
-        (
-            number,
-            one.id,
-            one.mark,
-            entry.present,
-            *texts.row,
-            json.dumps(texts.own, ensure_ascii=False),
-            words,
-        ),
+        "INSERT OR REPLACE INTO lesson VALUES (?, ?, ?, (SELECT number FROM shared WHERE words = ?))",
+        (number, one.id, one.mark, words),
+    )
+    connection.execute("INSERT OR REPLACE INTO words VALUES (?, ?, ?)", (number, *texts.words))
+    connection.execute("INSERT OR REPLACE INTO sounds VALUES (?, ?, ?)", (number, *texts.sounds))
+    its = entry.outline
+    held = (" ".join(its.kinds), packed(its)) if its else ("", b"")
+    connection.execute(
+        "INSERT OR REPLACE INTO shown VALUES (?, ?, ?, ?, ?, ?)",
+        (number, one.id, entry.present, toned(entry.title), *held),
     )
 
 
@@ -227,14 +263,22 @@ def finish(
 ) -> None:
     """Write what is known of all lessons together."""
     said = connection.execute(
-        "SELECT DISTINCT ltrim(token, '^!') FROM token WHERE token >= '!' AND token < '!~'"
-        " OR token >= '^!' AND token < '^!~'"
+        "SELECT DISTINCT ltrim(token, '!') FROM token WHERE token >= '!' AND token < '!~'"
     )
     syllables = sorted(row[0] for row in said if row[0].isalpha())
     connection.execute("DELETE FROM meta")
     connection.execute(
-        "INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?)",
-        (generation, lessons, numbers, " ".join(syllables), " ".join(sorted(words)), maker()),
+        "INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            generation,
+            lessons,
+            numbers,
+            " ".join(syllables),
+            " ".join(sorted(words)),
+            *_said(sorted(words)),
+            COMMON,
+            maker(),
+        ),
     )
 
 
@@ -286,7 +330,7 @@ def _write(connection: sqlite3.Connection, lessons: Iterable[Listed], generation
 
     def flush() -> None:
         connection.executemany(
-            "INSERT INTO token VALUES (?, ?, ?)", ((token, at, packed) for token, packed in part.rows())
+            "INSERT INTO token VALUES (?, ?, ?, ?)", ((token, at, *packed) for token, *packed in part.rows())
         )
 
     def close() -> None:
@@ -322,7 +366,7 @@ def _write(connection: sqlite3.Connection, lessons: Iterable[Listed], generation
 def maker() -> str:
     """A name for the way that an index is made: one made another way can't be brought up to date."""
     sha = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*")):
+    for path in (*sorted(Path(__file__).parent.glob("*")), Path(outline.__file__), Path(lesson.__file__)):
         if path.suffix in (".py", ".txt"):
             sha.update(path.read_bytes())
     for name in ("pypinyin", "opencc"):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from content_sync.adapters.sqlite import StateReader
 from content_sync.formats.lesson import KINDS
-from content_sync.formats.outline import outline
+from content_sync.formats.outline import Outline, outline
 from content_sync.ports import CollectionRow, LessonRow
 
 _GRADE = re.compile(r"([\u4e00-\u9fff])\u5e74\u7ea7")
@@ -53,6 +53,8 @@ class Entry:
     edition: str = ""
     #: Lessons of one collection stand together.
     collection: str = ""
+    #: What lists show of it, when it is here.
+    outline: Outline | None = None
 
     @property
     def masks(self) -> tuple[str, ...]:
@@ -105,12 +107,12 @@ def _kind_words(kinds: tuple[str, ...]) -> tuple[str, ...]:
 
 def _made(
     c: CollectionRow, identity: str, title: str, unit: str, kinds: tuple[str, ...], present: str | None,
-    resources: tuple[str, ...],
+    resources: tuple[str, ...], its: Outline | None = None,
 ) -> Entry:  # fmt: skip
     place, said = _place(c.stage, c.subject, c.edition, c.grade, c.volume), _kind_words(kinds)
     return Entry(
         identity, title, (unit, *place, *said), c.grade, c.subject, kinds, present, resources, place + said,
-        c.edition, c.id,
+        c.edition, c.id, its,
     )  # fmt: skip
 
 
@@ -136,9 +138,9 @@ def library(reader: StateReader) -> Iterator[Listed]:
             c: CollectionRow = collection,
         ) -> Entry:  # fmt: skip
             detail = reader.detail(identity, present) if present else None
-            parts = outline(detail).resources if detail else ()
-            titles = tuple(dict.fromkeys(part.title for part in parts))
-            return _made(c, identity, title, unit, tuple(json.loads(kinds)), present, titles)
+            its = outline(detail) if detail else None
+            titles = tuple(dict.fromkeys(part.title for part in its.resources)) if its else ()
+            return _made(c, identity, title, unit, tuple(json.loads(kinds)), present, titles, its)
 
         for facts in reader.facts(collection.id):
             identity, title, unit, kinds, present = facts

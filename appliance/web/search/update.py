@@ -12,7 +12,7 @@ import itertools
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from appliance.web.search.build import (
     Texts,
     finish,
     maker,
+    own_texts,
     put_lesson,
     title_tokens,
     tokens,
 )
 from appliance.web.search.entries import Listed
-from appliance.web.search.sets import PART, SCHEMA, pack, unpack
+from appliance.web.search.sets import PART, SCHEMA, pack_bits, unpack
 
 #: More changes than this and than a quarter of the library cost as much as an index made anew.
 _FEW = 200
@@ -35,13 +36,6 @@ _FEW = 200
 
 class Anew(Exception):
     """The old index can't be brought up to date."""
-
-
-def _numbers(bits: int) -> Iterator[int]:
-    while bits:
-        low = bits & -bits
-        yield low.bit_length() - 1
-        bits ^= low
 
 
 def update(old: Path, fresh: Path, lessons: Iterable[Listed], generation: int) -> None:
@@ -60,7 +54,7 @@ def update(old: Path, fresh: Path, lessons: Iterable[Listed], generation: int) -
         connection.execute("BEGIN")
         _Update(connection).run(lessons, generation)
         connection.execute("COMMIT")
-    except (sqlite3.Error, ValueError, TypeError) as error:  # the old one is damaged
+    except (sqlite3.Error, ValueError, TypeError, LookupError) as error:  # the old one is damaged
         raise Anew from error
     finally:
         connection.close()
@@ -124,7 +118,8 @@ class _Update:
                 raise Anew
             before = self.held(number) if number in was else frozenset()
             if one is None:
-                self.db.execute("DELETE FROM lesson WHERE number = ?", (number,))
+                for table in ("lesson", "words", "sounds", "shown"):
+                    self.db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
                 after: frozenset[str] = frozenset()
             else:
                 entry = one.make()
@@ -138,12 +133,12 @@ class _Update:
 
     def held(self, number: int) -> frozenset[str]:
         """The tokens of a lesson as it stands in the index."""
-        title, own, words = self.db.execute(
-            "SELECT title, own, words FROM lesson JOIN shared ON shared.number = shared"
-            " WHERE lesson.number = ?",
+        title, other, words = self.db.execute(
+            "SELECT w.title, w.other, s.words FROM lesson l JOIN words w ON w.number = l.number"
+            " JOIN shared s ON s.number = l.shared WHERE l.number = ?",
             (number,),
         ).fetchone()
-        return _all(title.split("\n")[0], (*json.loads(own), *json.loads(words)))
+        return _all(title.split("\n")[0], (*own_texts(other), *json.loads(words)))
 
     def write_tokens(self) -> None:
         """Write the rows of the tokens that changed."""
@@ -152,25 +147,20 @@ class _Update:
             for number, has in self.changes[token].items():
                 parts.setdefault(number // PART, {})[number % PART] = has
             for part, numbers in parts.items():
+                at = token.lstrip("^"), part
                 row = self.db.execute(
-                    "SELECT numbers FROM token WHERE token = ? AND part = ?", (token, part)
+                    "SELECT title, text FROM token WHERE token = ? AND part = ?", at
                 ).fetchone()
-                bits = unpack(row[0]) if row else 0
+                held = list(row or (None, None))
+                which = 0 if token.startswith("^") else 1
+                bits = unpack(held[which]) if held[which] else 0
                 for number, has in numbers.items():
                     bits = bits | 1 << number if has else bits & ~(1 << number)
-                if bits:
-                    self.db.execute(
-                        "INSERT OR REPLACE INTO token VALUES (?, ?, ?)", (token, part, _packed(bits))
-                    )
+                held[which] = pack_bits(bits) if bits else None
+                if any(held):
+                    self.db.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?)", (*at, *held))
                 else:
-                    self.db.execute("DELETE FROM token WHERE token = ? AND part = ?", (token, part))
-
-
-def _packed(bits: int) -> bytes:
-    """As `pack`, of bits."""
-    if 2 * bits.bit_count() <= (bits.bit_length() - 1) // 8:
-        return pack(_numbers(bits))
-    return b"\1" + bits.to_bytes(bits.bit_length() // 8 + 1, "little")
+                    self.db.execute("DELETE FROM token WHERE token = ? AND part = ?", at)
 
 
 def _all(title: str, others: Iterable[str]) -> frozenset[str]:

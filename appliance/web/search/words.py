@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 #: Longest run that is one token; longer words are found by all their runs of this length.
 RUN = 3
 MAX_SYLLABLE = 6
-_MOST_WAYS = 16
+MOST_WAYS = 16
+#: After j, q, x and y there is no u but ü.
+_U_ALONE = re.compile(r"(?<=[jqxy])v")
+_TONE = re.compile(r"(?<=[a-z])[1-5]")
 
 
 def normalise(text: str) -> str:
@@ -69,16 +73,22 @@ def sound_tokens(readings: Sequence[Collection[str]]) -> set[str]:
 
 def whole_sounds(readings: Sequence[Collection[str]]) -> set[str]:
     """Tokens of a title that is typed in full, as initials and as syllables."""
-    ways = itertools.islice(itertools.product(*readings), _MOST_WAYS)
+    ways = itertools.islice(itertools.product(*readings), MOST_WAYS)
     return {sound for way in ways for sound in ("=:" + "".join(s[0] for s in way), "=!" + "".join(way))}
 
 
 def letters(word: str) -> str:
-    """A word as pinyin is typed: without tones, v for ü; empty when it can't be pinyin."""
+    """A word as pinyin is typed: without the marks of its tones, v for ü where u is another sound (lü, not
+    ju). Empty when it can't be pinyin."""
     plain = unicodedata.normalize("NFD", word).replace("u\u0308", "v")
     plain = "".join(c for c in plain if unicodedata.category(c) != "Mn")
     typed = plain.isascii() and plain.isalnum() and not plain.isdigit()
-    return plain if typed else ""
+    return _U_ALONE.sub("u", plain) if typed else ""
+
+
+def toneless(typed: str) -> str:
+    """Letters without the numbers of tones behind them: ba4ba5 -> baba, 7dcfkj as it is."""
+    return _TONE.sub("", typed)
 
 
 @functools.lru_cache(4)
@@ -91,22 +101,39 @@ def spellings(typed: str, syllables: Collection[str]) -> tuple[list[list[str]], 
     full: list[list[str]] = []
     part: list[list[str]] = []
     begun = _begun(frozenset(syllables))
+    #: From each place where a syllable may begin: where it may end so that the rest can be read too.
+    ends: dict[int, list[int]] = {len(typed): []}
+    for at in reversed(range(len(typed))):
+        rest = typed[at:]
+        found = [
+            at + n
+            for n in range(min(MAX_SYLLABLE, len(rest)), 0, -1)
+            if at + n in ends and (_said(rest[:n]) in syllables or (n == 1 and rest[0].isdigit()))
+        ]
+        if found or rest in begun:
+            ends[at] = found
 
-    def read(rest: str, so_far: list[str]) -> Iterator[None]:
-        if not rest:
+    def read(at: int, so_far: list[str]) -> Iterator[None]:
+        if at == len(typed):
             full.append(so_far)
             yield
             return
+        rest = typed[at:]
         if rest in begun and rest not in syllables:
             part.append([*so_far, rest])
             yield
-        for n in range(min(MAX_SYLLABLE, len(rest)), 0, -1):
-            if rest[:n] in syllables or (n == 1 and rest[0].isdigit()):
-                yield from read(rest[n:], [*so_far, rest[:n]])
+        for end in ends[at]:
+            yield from read(end, [*so_far, _said(typed[at:end])])
 
-    for _ in itertools.islice(read(typed, []), _MOST_WAYS):
-        pass
+    if 0 in ends:
+        for _ in itertools.islice(read(0, []), MOST_WAYS):
+            pass
     return full, part
+
+
+def _said(syllable: str) -> str:
+    """A syllable as pinyin has it: lue is typed for lüe, and there is no other."""
+    return {"lue": "lve", "nue": "nve"}.get(syllable, syllable)
 
 
 def known_words(word: str, vocabulary: Iterable[str]) -> list[str]:
