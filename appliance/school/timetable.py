@@ -217,10 +217,11 @@ def check_slot(slot: Slot, periods: int = MAX_PERIODS) -> Slot:
 
 
 _DAY_NAMES: Mapping[str, int] = {name: n for n, name in enumerate("一二三四五六日", 1)} | {"天": 7}
-_DAY = re.compile(r"(?:星期|周|礼拜)([一二三四五六日天])")
-_NUMBER = re.compile(r"(?:第\s*)?([一二三四五六七八九十0-9]{1,3})\s*(?:节.*)?")
-_PARTED = re.compile(r"[\t,，]")
-_CELL = re.compile(r"\s*[/／]\s*")
+# Compiled by `re` when a table is pasted, not at every start of the box.
+_DAY = r"(?:星期|周|礼拜)([一二三四五六日天])"
+_NUMBER = r"(?:第\s*)?([一二三四五六七八九十0-9]{1,3})\s*(?:节.*)?"
+_PARTED = r"[\t,，]"
+_CELL = r"\s*[/／]\s*"
 _EMPTY = frozenset({"", "-", "—", "/", "／", "无"})
 
 
@@ -232,15 +233,15 @@ def read_grid(text: str, grade: str, known: Sequence[str] = ()) -> list[Slot]:
     slots: list[Slot] = []
     period = 0
     for number, line in enumerate(text.splitlines(), 1):
-        cells = [cell.strip().strip('"') for cell in _PARTED.split(line)]
+        cells = [cell.strip().strip('"') for cell in re.split(_PARTED, line)]
         if not any(cells):
             continue
         if not days:
-            days = {n: _DAY_NAMES[m[1]] for n, cell in enumerate(cells) if (m := _DAY.search(cell))}
+            days = {n: _DAY_NAMES[m[1]] for n, cell in enumerate(cells) if (m := re.search(_DAY, cell))}
             if days and len(set(days.values())) != len(days):
                 raise FormatError(f"line {number}: a weekday stands there twice")
             continue
-        told = next((m for cell in cells[: min(days)] if (m := _NUMBER.fullmatch(cell))), None)
+        told = next((m for cell in cells[: min(days)] if (m := re.fullmatch(_NUMBER, cell))), None)
         if told is None and not any(cell for n, cell in enumerate(cells) if n in days):
             continue  # 上午, 午休: a line of its own
         period = _number(told[1]) if told else period + 1
@@ -250,7 +251,7 @@ def read_grid(text: str, grade: str, known: Sequence[str] = ()) -> list[Slot]:
             cell = cells[n] if n < len(cells) else ""
             if cell in _EMPTY:
                 continue
-            parts = _CELL.split(cell)
+            parts = re.split(_CELL, cell)
             if len(parts) > 2:
                 raise FormatError(f"line {number}: {cell[:20]!r} has more than two subjects")
             for place, part in enumerate(parts):

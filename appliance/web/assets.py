@@ -1,4 +1,4 @@
-"""Style sheets, scripts and icons: read once, without their comments, packed for browsers that take gzip."""
+"""Style sheets, scripts and icons: read when first asked for, lean, packed for browsers that take gzip."""
 
 from __future__ import annotations
 
@@ -63,24 +63,30 @@ def _send(found: Asset | None) -> Response:
 
 def install(app: Flask) -> None:
     """The routes, and `asset(name)`: the address of a file, which changes with its content."""
-    files = {path.name: _asset(path.name, _read(path)) for path in _FOLDER.iterdir() if path.is_file()}
+    names = {path.name for path in _FOLDER.iterdir() if path.is_file()}
+    files: dict[str, Asset] = {}
     turned: dict[str, Asset] = {}
+
+    def load(name: str) -> Asset:
+        if name not in files:
+            files[name] = _asset(name, _read(_FOLDER / name))
+        return files[name]
 
     def asset(name: str) -> str:
         turns = name.endswith(".css") and i18n.right_to_left()
-        return f"/{'mirrored' if turns else 'static'}/{name}?{files[name].mark}"
+        return f"/{'mirrored' if turns else 'static'}/{name}?{load(name).mark}"
 
     @app.get("/static/<name>")
     def static(name: str) -> Response:
-        return _send(files.get(name))
+        return _send(load(name) if name in names else None)
 
     @app.get("/mirrored/<name>")
     def mirror(name: str) -> Response:
         """A sheet for a language that is written from the right."""
         from appliance.web.mirror import mirrored  # no language that the box brings
 
-        if name in files and name.endswith(".css") and name not in turned:
-            turned[name] = _asset(name, mirrored(files[name].plain.decode()).encode())
+        if name in names and name.endswith(".css") and name not in turned:
+            turned[name] = _asset(name, mirrored(load(name).plain.decode()).encode())
         return _send(turned.get(name))
 
     app.jinja_env.globals["asset"] = asset

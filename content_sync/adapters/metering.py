@@ -11,8 +11,11 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from content_sync.core.account import Reading
+if TYPE_CHECKING:
+    from content_sync.core.account import Reading
+
 
 _log = logging.getLogger(__name__)
 _ROUTES, _ROUTES6, _NET = Path("/proc/net/route"), Path("/proc/net/ipv6_route"), Path("/sys/class/net")
@@ -124,6 +127,8 @@ class InterfaceMeter:
         if interface is None or not self._only_out(interface):
             return None
         import psutil
+
+        from content_sync.core.account import Reading
 
         counters = psutil.net_io_counters(pernic=True, nowrap=False).get(interface)
         if counters is None:
