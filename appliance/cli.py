@@ -383,16 +383,20 @@ def agent(data: Path, listen: str) -> None:
 def tv(url: str, data: Path, anyway: bool) -> None:
     """Show the lessons full screen on the box's own display, until it is ended.
 
-    Ends at once where no display is connected.
+    Ends at once, with 3, where no display is connected.
     """
     import os
 
-    from appliance.tv import connected, kiosk
+    from appliance.tv import NO_DISPLAY, begin_anew, connected, draws, kiosk, sound
 
-    if not connected() and not anyway:
+    outputs = connected()
+    if not outputs and not anyway:
         click.echo("no display is connected")
-        return
-    command = kiosk(url, data, os.environ, root=os.geteuid() == 0)
+        raise SystemExit(NO_DISPLAY)
+    profile = data / "browser"
+    begin_anew(profile)
+    root = os.geteuid() == 0
+    command = kiosk(url, profile, os.environ, root=root, drawn=draws(), speakers=sound(outputs))
     os.execv(command[0], command)
 
 

@@ -1,7 +1,8 @@
-"""update.py system IMAGE ARCH NUMBER VERSION OUT | update.py app WHEELHOUSE ARCH PYTHON NUMBER OUT
+"""update.py [--fast] system IMAGE ARCH NUMBER VERSION OUT | update.py app WHEELHOUSE ARCH PYTHON NUMBER OUT
 
 Makes the file that `county system-update publish` takes, a tar of `facts.json` and what is installed
 (docs/formats.md 18). Of an image the root that it boots; of a wheelhouse its wheels and pins.
+`--fast`: packed less tightly, for tests.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def _facts(archive: tarfile.TarFile, kind: str, number: int, version: str) -> No
     _add(archive, "facts.json", io.BytesIO(data), len(data))
 
 
-def system(image: Path, arch: str, number: int, version: str, out: Path) -> None:
+def system(image: Path, arch: str, number: int, version: str, out: Path, preset: int) -> None:
     """The update that has the root of an image."""
     table = json.loads(subprocess.check_output(["sfdisk", "--json", str(image)]))["partitiontable"]
     part = next(it for it in table["partitions"] if it["name"] == "root_a")
     left = part["size"] * 512
     with tempfile.TemporaryFile(dir=out.parent) as packed, image.open("rb") as stream:
         stream.seek(part["start"] * 512)
-        with lzma.open(packed, "wb", preset=6) as xz:
+        with lzma.open(packed, "wb", preset=preset) as xz:
             while left:
                 data = stream.read(min(_PIECE, left))
                 if not data:
@@ -67,9 +68,10 @@ def app(wheelhouse: Path, arch: str, python: str, number: int, out: Path) -> Non
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
+    fast = sys.argv[1:2] == ["--fast"]
+    words = sys.argv[1 + fast :]
     if words[:1] == ["system"] and len(words) == 6:
-        system(Path(words[1]), words[2], int(words[3]), words[4], Path(words[5]))
+        system(Path(words[1]), words[2], int(words[3]), words[4], Path(words[5]), 0 if fast else 6)
     elif words[:1] == ["app"] and len(words) == 6:
         app(Path(words[1]), words[2], words[3], int(words[4]), Path(words[5]))
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from appliance.config import BoxPaths
 from appliance.update.paper import OFFER, QUIET, QUIET_FORMAT
 from appliance.update.quiet import quiet
-from content_sync.adapters.files import read_capped, remove, write_durable
+from content_sync.adapters.files import read_capped, remove, storage_errors, write_durable
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.budget import Budget, Known
 from content_sync.errors import LessonBoxError
@@ -44,7 +44,8 @@ class Offering:
         self._paths, self._state, self._store, self._clock = paths, state, store, clock
         self._budget, self._known, self._kind = budget, known, kind
         self._next, self._since = float("-inf"), float("-inf")
-        self._seen: tuple[str, ...] = ()
+        #: None: an offer of an earlier start may lie there, withdrawn since.
+        self._seen: tuple[str, ...] | None = None
 
     def look(self) -> None:
         """Leave word for root. What can't be written is only logged: fetching goes on."""
@@ -63,7 +64,8 @@ class Offering:
         if here != self._seen:
             best = max(self._manifests(), default=None)
             if best is None:
-                remove(offer)
+                with storage_errors(offer.name):
+                    remove(offer)
             elif not _same(offer, best[1]):
                 write_durable(offer, best[1])
             self._seen, self._since = here, now
@@ -72,7 +74,8 @@ class Offering:
             told = {"format": QUIET_FORMAT, "boot": self._clock.boot_id(), "until": int(now) + _HOLDS}
             write_durable(word, dump(told))
         elif word.exists():
-            remove(word)
+            with storage_errors(word.name):
+                remove(word)
 
     def _manifests(self) -> Iterator[tuple[int, bytes]]:
         """Number and signed bytes of each update that is here and for this machine."""

@@ -83,6 +83,8 @@ def install(machine: Machine, quiet: Callable[[], bool], reboot: Callable[[], No
 
     Raises SignatureError, RollbackError, TargetError, DiskFullError, StorageError.
     """
+    if machine.kind.startswith("app-"):
+        open_programs(machine).resume()
     update = read_offer(machine.home, machine.data) if machine.kind and machine.trial() is None else None
     if update is None or update.kind != machine.kind:
         return "nothing"
@@ -159,12 +161,13 @@ def main(words: Sequence[str]) -> int:
     clock = SystemClock()
     make_folder(machine.home, 0o700)
     problem: LessonBoxError | None = None
+    code = 0
     try:
         with lock_file(machine.home / "lock", "another update is at work"):
             if words == ["settle"]:
                 settle(machine, _reboot)
             elif words == ["trial"]:
-                return trial(machine, _reboot)
+                code = trial(machine, _reboot)
             elif words == ["install"]:
                 quiet = partial(is_quiet, machine.data, clock.boot_id(), clock.monotonic())
                 _log.info("update: %s", install(machine, quiet, _reboot))
@@ -177,7 +180,7 @@ def main(words: Sequence[str]) -> int:
         _log.warning("%s", error.line())
         problem = error
     tell(machine, problem)
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 FORMAT = "lessonbox-programs/1"
 #: A trial that a cut of power ended is begun once more.
 TRIES = 2
+#: It holds web's port and would start web again at the next question, while its databases are copied.
+_SOCKET = "lessonbox-web.socket"
 _OWN = "lessonbox-"
 _MARK = "update-number"
 _PATIENCE = 1800.0
@@ -173,6 +175,14 @@ class Programs:
         elif not self.updater.exists() and self.machine.link.exists():
             self._point(self.updater, self.machine.link.resolve())
 
+    def resume(self) -> None:
+        """This program was ended while it tried one, and the machine runs on: back, before anything else.
+        Raises StorageError."""
+        if self.read().trying:
+            self._stop()
+            self.settle()
+            self._start()
+
     def _go_back(self, wrong: str) -> None:
         self._stop()
         self._return(self.read(), wrong)
@@ -197,10 +207,10 @@ class Programs:
         return max(0, int(self.now()))
 
     def _stop(self) -> None:
-        self.run(["systemctl", "stop", *PROGRAMS], _PATIENCE)
+        self.run(["systemctl", "stop", _SOCKET, *PROGRAMS], _PATIENCE)
 
     def _start(self) -> None:
-        for program in PROGRAMS:
+        for program in (_SOCKET, *PROGRAMS):
             with suppress(LessonBoxError):  # what does not start is found by the look that follows
                 self.run(["systemctl", "reset-failed", program], _PATIENCE)
             with suppress(LessonBoxError):

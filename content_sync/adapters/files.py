@@ -32,6 +32,7 @@ else:
 
 _disk: Files = Disk()
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_PIECE = 1 << 16
 
 
 def storage_error(error: OSError, what: str) -> LessonBoxError:
@@ -179,7 +180,10 @@ def remove(path: Path) -> None:
 def read_capped(path: Path, cap: int) -> bytes:
     """A file's bytes, at most `cap`. Raises NotFoundError, TooBigError, StorageError."""
     with storage_errors(path.name), path.open("rb") as stream:
-        data = stream.read(cap + 1)
+        # Python allocates what is asked for, and a cap may be more than the machine has.
+        data = stream.read(min(cap, max(os.fstat(stream.fileno()).st_size, _PIECE)) + 1)
+        while len(data) <= cap and (more := stream.read(_PIECE)):  # it grows, or does not say its length
+            data += more
     if len(data) > cap:
         raise TooBigError(f"{path.name} has more than {cap} bytes")
     return data

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,12 +184,33 @@ class Machine:
         return run(*ssh, "root@127.0.0.1", words, timeout=timeout)
 
 
+#: When power is switched on, by the machine's own clock, where that is to count its own seconds: tomorrow, so
+#: that no clock saved before is later.
+POWER_ON = time.strftime("%Y-%m-%dT08:00:00", time.gmtime(time.time() + 86400))
+
+
+def _clock(date: str, again: bool) -> list[str]:
+    if again:
+        return ["-rtc", f"base={date or POWER_ON},clock=vm"]
+    return ["-rtc", f"base={date}"] if date else []
+
+
 @contextmanager
-def booted(card: Path, key: Path, *disks: Path, date: str = "", again: bool = False) -> Iterator[Machine]:
-    """A PC with 2 cores, 1 GB and a watchdog that boots `card` by UEFI, `disks` in its USB. `date`: what its
-    clock says, like 2000-01-01. `again`: it may start again by itself, and its
-    time goes by what it computes, not by how busy this machine is. Ends by a power cut. One at a time
-    on this machine."""
+def booted(
+    card: Path,
+    key: Path,
+    *disks: Path,
+    date: str = "",
+    again: bool = False,
+    log: Path | None = None,
+    memory: int = 1024,
+    more: Sequence[str] = (),
+) -> Iterator[Machine]:
+    """A PC with 2 cores, `memory` MB and a watchdog that boots `card` by UEFI, `disks` in its USB. `date`:
+    what its clock says, like 2000-01-01. `again`: it may start again by itself, and its time goes by what it
+    computes, not by how busy this machine is. `log`: where each write to the card is written down
+    (logwrites.py). `more`: QEMU's own words for what else it has. Ends by a power cut. One at a time on this
+    machine."""
     work = card.parent
     variables = work / "uefi-variables.fd"
     shutil.copy(FIRMWARE[1], variables)
@@ -197,7 +218,7 @@ def booted(card: Path, key: Path, *disks: Path, date: str = "", again: bool = Fa
     console = work / "console.log"
     console.unlink(missing_ok=True)
     words = ["qemu-system-x86_64", "-M", "q35", "-cpu", CPU, "-accel", "tcg,thread=multi", "-smp", "2"]
-    words += ["-m", "1024", "-nographic", "-nodefaults", "-serial", f"file:{console}"]
+    words += ["-m", str(memory), "-nographic", "-nodefaults", "-serial", f"file:{console}"]
     if again:
         words[words.index("tcg,thread=multi")] = "tcg,thread=single"
         words += ["-icount", "shift=2"]
@@ -205,12 +226,21 @@ def booted(card: Path, key: Path, *disks: Path, date: str = "", again: bool = Fa
         words.append("-no-reboot")
     words += ["-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE[0]}"]
     words += ["-drive", f"if=pflash,format=raw,file={variables}"]
-    words += ["-drive", f"if=none,id=card,format=raw,file={card},discard=unmap"]
-    words += ["-device", "virtio-blk-pci,drive=card", "-device", "virtio-rng-pci", "-device", "qemu-xhci"]
-    words += ["-device", "i6300esb"] + (["-rtc", f"base={date}"] if date else [])
+    if log is None:
+        words += ["-drive", f"if=none,id=card,format=raw,file={card},discard=unmap"]
+        words += ["-device", "virtio-blk-pci,drive=card"]
+    else:
+        log.touch()
+        for name, file in (("now", card), ("log", log)):
+            words += ["-blockdev", f"driver=file,node-name={name},filename={file}"]
+        words += ["-blockdev", "driver=blklogwrites,node-name=card,file=now,log=log,log-sector-size=512"]
+        words += ["-device", "virtio-blk-pci,drive=card,discard=off,write-zeroes=off"]
+    words += ["-device", "virtio-rng-pci", "-device", "qemu-xhci"]
+    words += ["-device", "i6300esb", *_clock(date, again)]
     for number, disk in enumerate(disks):
         words += ["-drive", f"if=none,id=usb{number},format=raw,file={disk}"]
         words += ["-device", f"usb-storage,drive=usb{number},removable=on"]
+    words += more
     forwards = f"hostfwd=tcp:127.0.0.1:{http}-:80,hostfwd=tcp:127.0.0.1:{ssh}-:22"
     words += ["-netdev", f"user,id=lan,{forwards}", "-device", "virtio-net-pci,netdev=lan,romfile="]
     with LOCK.open("a") as lock, (work / "qemu.log").open("wb") as log:

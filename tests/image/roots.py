@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -142,6 +143,11 @@ class Machine:
         assert self._nspawn.wait(120) == 133, self.log.read_text("utf-8", "replace")[-3000:]
         self._begin()
 
+    def cut(self) -> None:
+        """The power goes and comes again."""
+        self.end()
+        self._begin()
+
     @property
     def pid(self) -> int:
         """Its first process, as this machine numbers it; 0 before there is one."""
@@ -194,7 +200,9 @@ class Machine:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
     def end(self) -> None:
-        """Pull the plug."""
+        """Pull the plug. Its first process would live on without systemd-nspawn, and all others with it."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
         self._nspawn.kill()
         self._nspawn.wait()
 

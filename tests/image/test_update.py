@@ -7,6 +7,7 @@ answers.
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 import time
@@ -57,7 +58,7 @@ def fill(card: Path, changes: dict[str, str]) -> None:
         f"of={work}",
         "bs=1M",
         f"skip={parts['root_a'][0] // MIB}",
-        "count=1024",
+        f"count={parts['root_a'][1] // MIB}",
         "conv=sparse",
     )
     facts = run("debugfs", "-R", "cat /etc/lessonbox-image", work).split()
@@ -131,6 +132,14 @@ def started(card: Path) -> str:
     return text.partition("default lessonbox-")[2][:1]
 
 
+def guest_seconds(machine: Machine) -> tuple[float, float]:
+    """From power on to when this system was started, and to now, by the machine's own time, which does not
+    hang on how busy this one is."""
+    now, up = machine.command("date +%s; cut -d ' ' -f 1 /proc/uptime").split()
+    then = datetime.datetime.fromisoformat(f"{boot.POWER_ON}+00:00").timestamp()
+    return float(now) - float(up) - then, float(now) - then
+
+
 def good(box: Path, folder: Path) -> dict[str, float]:
     """Confirmed, and the next start is its own kernel's; seconds."""
     card = updating(box, folder, {})
@@ -171,7 +180,15 @@ def bad(box: Path, folder: Path, changes: dict[str, str], why: set[str]) -> dict
         assert problem["code"] == "E-UPDATE" and str(NUMBER) in problem["message"]
         status = json.loads(machine.get("/api/v1/status"))
         assert "E-UPDATE" in {it["code"] for it in status["problems"]}
-        return {"tried": begun, "refused": refused, "page": back, "seconds_away": back - begun}
+        guest_back, guest_page = guest_seconds(machine)
+        return {
+            "tried": begun,
+            "refused": refused,
+            "page": back,
+            "seconds_away": back - begun,
+            "guest_back": guest_back,
+            "guest_page": guest_page,
+        }
 
 
 INIT = "/usr/lib/systemd/systemd"
@@ -192,7 +209,7 @@ def test_a_good_one_is_confirmed(box: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_one_is_gone_back_from(box: Path, name: str, tmp_path: Path) -> None:
     figures = bad(box, tmp_path, *BAD[name])
-    assert figures["seconds_away"] < WITHIN + 120, figures  # the emulator's own slowness beside it
+    assert figures["guest_back"] < WITHIN, figures  # with the start before
 
 
 def cards(words: list[str]) -> Iterator[tuple[str, dict[str, float]]]:

@@ -125,6 +125,13 @@ class Box(MemoryBox):
         return engine
 
 
+class Empty:
+    """A box's state without any update."""
+
+    def updates(self) -> list[Any]:
+        return []
+
+
 def test_a_box_fetches_its_own_update_as_it_fetches_lessons(county: UpdateCounty, tmp_path: Path) -> None:
     listed = county.publish(update_file(tmp_path / "10.update", number=10))
     county.publish(update_file(tmp_path / "arm.update", kind="system-arm64", number=10, seed=2))
@@ -143,7 +150,11 @@ def test_a_box_fetches_its_own_update_as_it_fetches_lessons(county: UpdateCounty
         budget = Budget(BudgetPolicy(), 0)
         offering = Offering(paths, pages, box.store, clock, lambda: budget, lambda now: None, KIND)
         offering.look()
-    assert (paths.data / OFFER).read_bytes() == county.manifest(listed)
+        again = Offering(paths, Empty(), box.store, clock, lambda: budget, lambda now: None, KIND)  # type: ignore[arg-type]
+        held = (paths.data / OFFER).read_bytes()
+        again.look()  # withdrawn while sync was not running
+        assert not (paths.data / OFFER).exists()
+    assert held == county.manifest(listed)
     assert not is_quiet(paths.data, clock.boot_id(), clock.monotonic())
 
 
@@ -600,6 +611,37 @@ def test_power_that_goes_while_new_programs_are_tried_brings_back_the_old_ones(
         assert programs.read().refused == (20 if begun == 2 else 0)
     with pytest.raises(RollbackError):
         programs.check_newer(update)
+
+
+def test_what_tried_new_programs_was_ended_and_the_machine_runs_on(
+    county: UpdateCounty, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it waits for the verdict: its next run first goes back, with web, sync and agent stopped,
+    and only then tries again, with the old place to go back to."""
+    update, old = wheels(county, programs, 22), programs.machine.link.resolve()
+    said, offered = programs.run.said, "app-amd64-311"  # type: ignore[attr-defined]
+    monkeypatch.setattr(Machine, "kind", offered)
+    monkeypatch.setattr(Machine, "trial", lambda machine: None)
+    monkeypatch.setattr("appliance.update.program.open_programs", lambda machine: programs)
+
+    class Killed(BaseException):
+        pass
+
+    def killed() -> str:
+        raise Killed
+
+    programs.ails = killed
+    programs.stage(update)
+    with pytest.raises(Killed):
+        programs.switch(update)
+    said.clear()
+    assert install(programs.machine, lambda: False, lambda: None) == "waits"
+    assert programs.machine.link.resolve() == old and not programs.read().trying
+    stopped = "systemctl stop lessonbox-web.socket lessonbox-web.service"
+    assert said[0].startswith(stopped) and "systemctl start --no-block lessonbox-agent.service" in said
+    programs.ails = lambda: "page"
+    assert install(programs.machine, lambda: True, lambda: None) == "page"
+    assert programs.machine.link.resolve() == old
 
 
 # Its verdict, and what the county hears of it

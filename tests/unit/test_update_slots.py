@@ -127,3 +127,16 @@ def test_no_order_of_good_starts_cuts_and_failures_leaves_a_box_that_does_not_st
                 assert whole[state.confirmed]
                 whole[state.other] = number
                 state = slots.armed(state, number)
+
+
+def test_the_boot_partition_is_mended_before_it_is_mounted() -> None:
+    """FAT has no journal. A cut of power while an update is confirmed can leave an entry whose clusters are
+    free: Linux makes the whole partition read-only when that entry is deleted, at every start anew."""
+    for line in (ROOT / "images/files/etc/fstab").read_text("utf-8").splitlines():
+        fields = line.split()
+        if fields[1:3] == ["/boot/firmware", "vfat"]:
+            assert fields[5] == "2"
+            break
+    else:
+        pytest.fail("no /boot/firmware")
+    assert "dosfstools" in (ROOT / "images/packages").read_text("utf-8").split()
