@@ -3,7 +3,7 @@ PY := .venv/bin/python
 SELECT ?= not slow
 TESTS ?= tests
 
-.PHONY: help setup demo test test-all lint docs screens manual ruffle image image-pi test-image test-image-pi test-install test-power bench clean
+.PHONY: help setup demo test test-all lint docs screens manual ruffle image image-pi test-image test-image-pi test-install test-power test-update bench clean
 
 help:           ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 15
@@ -14,7 +14,7 @@ setup:          ## what the demo needs
 demo: setup     ## a county and a box in this terminal (ARGS="--library DIR" for your own lessons)
 	@$(PY) samples/demo.py $(ARGS)
 
-# tests/image makes whole systems and boots them: `make test-install`, `make test-image`, `make test-power`.
+# tests/image makes whole systems and boots them: `make test-install`, `make test-image`, `make test-power`, `make test-update`.
 test:           ## all tests but the slow ones
 	@./setup.sh test
 	$(PY) -m pytest -m "$(SELECT)" --ignore=tests/image $(TESTS)
@@ -58,7 +58,7 @@ image:          ## the image of a box for a mini-PC, into build/image (images/RE
 
 test-image:     ## build that image twice, look into it, boot it in QEMU; as root
 	@./setup.sh image
-	$(PY) -m pytest tests/image/test_image.py tests/image/test_technician.py
+	$(PY) -m pytest tests/image/test_image.py tests/image/test_technician.py tests/image/test_television.py
 
 image-pi:       ## the image for Raspberry Pi 4 and 5, likewise; another machine's programs are emulated meanwhile
 	@./setup.sh image
@@ -75,6 +75,10 @@ test-install:   ## install.sh in fresh Debian 12 and 13, booted (systemd-nspawn)
 test-power:     ## the power cut at 500 places of a box's life, by its disk's log of writes; as root
 	@./setup.sh image
 	$(PY) -m pytest tests/image/test_power_cut.py
+
+test-update:    ## updates of system and programs in QEMU and a container: good, bad, forged, power cut; as root
+	@./setup.sh image
+	$(PY) -m pytest tests/image/test_update.py tests/image/test_update_cut.py tests/image/test_update_app.py
 
 bench:          ## side-by-side measurements (docs/benchmarks.md)
 	@./setup.sh bench

@@ -11,6 +11,7 @@ usage: sudo ./install.sh [OPTION…]              the box's programs: install, o
 
   --enrolment FILE     make this machine the school's box; FILE comes from `county enrol`
   --name NAME --url URL   (with --county, the first time) the county's name, and where boxes reach it
+  --tv                 also show the lessons on a television at this machine's HDMI (chromium)
   --network            also answer for http://lesson/ (LLMNR, NetBIOS, SSDP) and make an own Wi-Fi where there is no LAN
   --wheelhouse DIR     Python packages from this folder, none from the Internet; Debian packages too, where DIR/debs is
   --uninstall          take the programs and units away; data stays
@@ -20,11 +21,12 @@ usage: sudo ./install.sh [OPTION…]              the box's programs: install, o
 TEXT
 }
 
-kind=box enrolment='' name='' url='' wheelhouse='' remove='' purge='' dry='' yes='' network=''
+kind=box enrolment='' name='' url='' wheelhouse='' remove='' purge='' dry='' yes='' network='' tv=''
 while [ $# -gt 0 ]; do
   case "$1" in
     --county) kind=county ;;
     --network) network=1 ;;
+    --tv) tv=1 ;;
     --uninstall) remove=1 ;;
     --purge) purge=1 ;;
     --dry-run) dry=1 ;;
@@ -66,6 +68,7 @@ esac
 [ -z "$enrolment" ] || [ -r "$enrolment" ] || fail "cannot read $enrolment"
 [ -z "$enrolment" ] || [ "$kind" = box ] || fail "--enrolment is for a box"
 [ -z "$network" ] || [ "$kind" = box ] || fail "--network is for a box"
+[ -z "$tv" ] || [ "$kind" = box ] || fail "--tv is for a box"
 [ -z "$name$url" ] || { [ -n "$name" ] && [ -n "$url" ]; } || fail "--name and --url go together"
 [ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || fail "cannot read $wheelhouse"
 [ -z "$wheelhouse" ] || wheelhouse=$(realpath "$wheelhouse")
@@ -75,7 +78,7 @@ if [ "$kind" = box ]; then
   units=(lessonbox-firstboot.service lessonbox-web.socket lessonbox-helper.socket lessonbox-web.service lessonbox-sync.service
     lessonbox-agent.service lessonbox-enrolled.path lessonbox-doctor.timer lessonbox-update-settle.service lessonbox-update.path
     lessonbox-update.timer lessonbox-trial.service)
-  # Started by those, by sticks or by the card; the television's unit is for who has Chromium (its own first lines say what it needs).
+  # Started by those, by sticks or by the card.
   parts=(lessonbox-helper@.service lessonbox-stick@.service lessonbox-enrolled.target lessonbox-doctor.service lessonbox-update.service lessonbox-wifi@.service)
   parts+=(lessonbox-hotspot.service lessonbox-hotspot-dhcp.service lessonbox-share.service lessonbox-netbios.socket)
   packages=(python3-venv avahi-daemon)
@@ -85,6 +88,11 @@ if [ "$kind" = box ]; then
     units+=("${lan[@]}") packages+=(dnsmasq-base hostapd)
   else
     parts+=("${lan[@]}")
+  fi
+  # Nor its screen.
+  if [ -n "$remove" ] || [ -e /etc/systemd/system/multi-user.target.wants/lessonbox-tv.service ]; then tv=1; fi
+  if [ -n "$tv" ]; then
+    units+=(lessonbox-tv.service) packages+=(chromium cage fonts-wqy-microhei seatd kbd ir-keytable v4l-utils)
   fi
 else
   user=lessonbox-county units=(lessonbox-county.service) parts=()
@@ -106,14 +114,17 @@ if [ -n "$remove" ]; then
   for unit in "${units[@]}" "${parts[@]}"; do change rm -f "/etc/systemd/system/$unit"; done
   change rm -f "/usr/lib/sysusers.d/$user.conf"
   if [ "$kind" = box ]; then
-    change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-sticks.rules
+    change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-{sticks,tv}.rules \
+      /usr/lib/sysusers.d/lessonbox-tv.conf
   fi
   other=lessonbox-county; [ "$kind" = box ] || other=lessonbox-web
   if [ ! -e "/etc/systemd/system/$other.service" ]; then change rm -rf /opt/lessonbox /opt/lessonbox-updater /opt/lessonbox.d; fi
   if [ -n "$purge" ]; then
     change rm -rf "$data"  # a county's root key lies beside it and stays: no box would believe another
-    if [ "$kind" = box ]; then change rm -rf /var/lib/lessonbox-update; fi
-    if id -u "$user" >/dev/null 2>&1; then change userdel "$user"; fi
+    if [ "$kind" = box ]; then change rm -rf /var/lib/lessonbox-update /var/lib/lessonbox-tv; fi
+    for name in "$user" ${tv:+lessonbox-tv}; do
+      if id -u "$name" >/dev/null 2>&1; then change userdel "$name"; fi
+    done
   fi
   if running; then change systemctl daemon-reload; fi
   if [ -n "$purge" ]; then echo "Removed, data too."; else echo "Removed. The data is still in $data."; fi
@@ -192,6 +203,11 @@ if [ "$kind" = box ]; then
   change install -D -m 644 systemd/lessonbox.tmpfiles /usr/lib/tmpfiles.d/lessonbox.conf
   change install -D -m 644 systemd/lessonbox.journald /etc/systemd/journald.conf.d/lessonbox.conf
   change systemd-tmpfiles --create /usr/lib/tmpfiles.d/lessonbox.conf
+fi
+if [ -n "$tv" ]; then
+  change install -D -m 644 systemd/lessonbox-tv.sysusers /usr/lib/sysusers.d/lessonbox-tv.conf
+  change systemd-sysusers /usr/lib/sysusers.d/lessonbox-tv.conf
+  change install -D -m 644 systemd/70-lessonbox-tv.rules /etc/udev/rules.d/70-lessonbox-tv.rules
 fi
 
 if [ -n "$enrolment" ] && [ ! -e "$data/enrolment.json" ]; then

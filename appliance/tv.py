@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from content_sync.errors import SetupError
 
 DRM = Path("/sys/class/drm")
+ASOUND = Path("/proc/asound")
+#: What `lessonbox tv` ends with where no display is connected; its unit waits for one then.
+NO_DISPLAY = 3
 _BROWSERS = ("chromium", "chromium-browser")
 #: A kiosk: nothing to close, no questions, sound without a touch, nothing asked of the Internet.
 _SWITCHES = (
@@ -16,6 +20,7 @@ _SWITCHES = (
     "--autoplay-policy=no-user-gesture-required",
     "--no-first-run",
     "--noerrdialogs",
+    "--log-level=3",
     "--disable-infobars",
     "--disable-session-crashed-bubble",
     "--disable-features=Translate,MediaRouter",
@@ -25,6 +30,8 @@ _SWITCHES = (
     "--password-store=basic",
     "--overscroll-history-navigation=0",
 )
+_CACHE = 32 << 20
+_ELD = re.compile(r"eld#(?:\d+\.)?(\d+)")
 
 
 def connected(drm: Path = DRM) -> list[str]:
@@ -39,21 +46,73 @@ def connected(drm: Path = DRM) -> list[str]:
     return found
 
 
+def draws(drm: Path = DRM) -> bool:
+    """Whether a graphics processor can draw; else the computer's own does it all."""
+    return any(drm.glob("renderD*"))
+
+
+def sound(outputs: list[str], asound: Path = ASOUND) -> str:
+    """The ALSA name of the television's loudspeakers; empty where no display says that it has any.
+
+    A PC's sound card keeps what each display said of itself; a Raspberry Pi has a card for each socket.
+    """
+    for eld in sorted(asound.glob("card*/eld#*")):
+        number = _ELD.fullmatch(eld.name)
+        try:
+            said, card = eld.read_text("utf-8", "replace"), (eld.parent / "id").read_text("ascii").strip()
+        except OSError:
+            continue
+        if number and all(
+            re.search(rf"^{fact}\s+1$", said, re.M) for fact in ("monitor_present", "eld_valid")
+        ):
+            return f"plug:SLAVE='hdmi:CARD={card},DEV={number[1]}'"
+    for output in outputs:
+        card = f"vc4hdmi{int(output[-1]) - 1}" if output[-1:].isdigit() else ""
+        if "-HDMI-" in output and (asound / card).exists():
+            return f"plug:SLAVE='hdmi:CARD={card}'"
+    return ""
+
+
+def begin_anew(profile: Path) -> None:
+    """Forget all that a browser left but its cookies, which say what room the television stands in: after a
+    cut of power, under a new name of the box and by another version it starts as the first time."""
+    kept = {"Cookies", "Cookies-journal"}
+    for path in [*profile.glob("*"), *profile.glob("Default/*")]:
+        if path.parent == profile and path.name == "Default" or path.parent != profile and path.name in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def kiosk(
     url: str,
     profile: Path,
     environ: Mapping[str, str],
+    *,
     root: bool = False,
+    drawn: bool = True,
+    speakers: str = "",
     which: Callable[[str], str | None] = shutil.which,
 ) -> list[str]:
     """The command that shows `url` full screen: chromium where a desktop runs, else inside cage, which is a
-    desktop of one window. Raises SetupError where one of them is not installed."""
+    desktop of one window. `drawn`: by a graphics processor. Raises SetupError where one of them is not
+    installed."""
     browser = next(filter(None, map(which, _BROWSERS)), None)
     if browser is None:
         raise SetupError("chromium is not installed: apt-get install chromium cage")
     command = [browser, *_SWITCHES, f"--user-data-dir={profile}"]
     if root:
         command.append("--no-sandbox")
+    if not drawn:
+        command.append("--disable-gpu")
+    if speakers:
+        command.append(f"--alsa-output-device={speakers}")
+    if memory := environ.get(
+        "RUNTIME_DIRECTORY"
+    ):  # what lies on the box already is not written to the card again
+        command += [f"--disk-cache-dir={memory}/cache", f"--disk-cache-size={_CACHE}"]
     if environ.get("WAYLAND_DISPLAY"):
         return [*command, "--ozone-platform=wayland", url]
     if environ.get("DISPLAY"):
@@ -61,4 +120,5 @@ def kiosk(
     cage = which("cage")
     if cage is None:
         raise SetupError("cage is not installed: apt-get install cage")
-    return [cage, "-d", "--", *command, "--ozone-platform=wayland", url]
+    # -s: a keyboard's Ctrl+Alt+F1 shows the console; of two displays one shows all
+    return [cage, "-d", "-s", "-m", "last", "--", *command, "--ozone-platform=wayland", url]

@@ -7,7 +7,7 @@ repo=$(cd "$(dirname "$0")/.." && pwd)
 
 cp -R --preserve=mode "$repo/images/files/." "$root/"
 chown -R 0:0 "$root/etc" "$root/usr/lib/lessonbox" "$root/usr/lib/repart.d"
-mkdir -p "$root/data" "$root/boot/firmware" "$root/var/lib/lessonbox" "$root/var/log/journal" "$root/media/lessonbox"
+mkdir -p "$root/data" "$root/boot/firmware" "$root"/var/lib/lessonbox{,-tv} "$root/var/log/journal" "$root/media/lessonbox"
 echo lesson >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 lesson\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 printf 'lessonbox %s\nnumber %s\n' "$version" "$SOURCE_DATE_EPOCH" >"$root/etc/lessonbox-image"
@@ -29,10 +29,11 @@ mount --bind "$wheels" "$root/tmp/wheels"
 mount --bind "$repo" "$root/tmp/source"
 mount -o remount,bind,ro "$root/tmp/source"
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root "$@"; }
-# Its network is the box's own: short names and the own Wi-Fi, whose programs are in images/packages.
-network=()
-if [ -x "$root/usr/sbin/hostapd" ]; then network=(--network); fi
-inside LESSONBOX_PLACE="$version" PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 /tmp/source/install.sh --wheelhouse /tmp/wheels --yes "${network[@]}"
+# Its network is the box's own: short names and the own Wi-Fi; its screen too. The programs for both are in images/packages.
+more=()
+if [ -x "$root/usr/sbin/hostapd" ]; then more+=(--network); fi
+if [ -x "$root/usr/bin/cage" ]; then more+=(--tv); fi
+inside LESSONBOX_PLACE="$version" PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 /tmp/source/install.sh --wheelhouse /tmp/wheels --yes "${more[@]}"
 umount "$root/tmp/wheels" "$root/tmp/source"
 rmdir "$root/tmp/wheels" "$root/tmp/source"
 # pip is for making the place, never for a box; a wheel's own tests are nobody's.

@@ -6,7 +6,7 @@ root=$1 version=$2 image=$3 arch=$4
 here=$(cd "$(dirname "$0")" && pwd)
 MiB=1048576
 state_at=$((4 * MiB)) state_size=$((2 * MiB))
-boot_at=$((8 * MiB)) boot_size=$((256 * MiB)) root_size=$((1024 * MiB)) data_size=$((160 * MiB))
+boot_at=$((8 * MiB)) boot_size=$((256 * MiB)) root_size=$((1536 * MiB)) data_size=$((160 * MiB))
 a_at=$((boot_at + boot_size)) b_at=$((boot_at + boot_size + root_size)) data_at=$((boot_at + boot_size + 2 * root_size))
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

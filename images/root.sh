@@ -22,20 +22,40 @@ sed -E -e 's/^Components:.*/Components: main non-free-firmware/' -e '/^#/d' -e "
 
 # Drivers that no box has: they would be half of the image. Kept on purpose: USB storage and SCSI (disks), fs/smb (the receiver
 # PC's share), rtc and i2c (DS3231 clocks), hwmon and power (temperature, undervoltage), net/usb (4G sticks, USB LAN), USB serial.
+# A file's name ends in .ko. What is kept has all that it depends on (tests/image/test_television.py).
 dropped=(sound drivers/media drivers/staging drivers/infiniband drivers/isdn drivers/iio drivers/accel drivers/comedi
-  drivers/gpu/drm/amd drivers/gpu/drm/nouveau drivers/gpu/drm/radeon drivers/gpu/drm/xe drivers/gpu/drm/msm
+  drivers/gpu/drm/nouveau drivers/gpu/drm/radeon drivers/gpu/drm/xe drivers/gpu/drm/msm
   drivers/net/ethernet/mellanox drivers/net/ethernet/chelsio drivers/net/ethernet/qlogic drivers/net/ethernet/netronome
   drivers/net/ethernet/broadcom/bnx2x drivers/net/ethernet/cisco drivers/net/ethernet/sfc drivers/net/can
   drivers/platform/chrome drivers/target drivers/nvme/target drivers/ufs drivers/mtd drivers/input/joystick drivers/input/touchscreen
-  fs/ocfs2 fs/xfs fs/btrfs fs/gfs2 fs/ceph fs/bcachefs fs/f2fs fs/jfs fs/reiserfs fs/nilfs2 fs/afs fs/dlm fs/orangefs)
-cut=() kept=() modules=''
+  fs/ocfs2 fs/xfs fs/btrfs fs/gfs2 fs/ceph fs/bcachefs fs/f2fs fs/jfs fs/reiserfs fs/nilfs2 fs/afs fs/dlm fs/orangefs
+  fs/jffs2 fs/ubifs fs/romfs net/rds net/smc net/sunrpc/xprtrdma net/9p/9pnet_rdma.ko drivers/scsi/{lpfc,qla2xxx,qedf,qedi,cxgbi}
+  drivers/crypto/chelsio drivers/usb/gadget/{function,legacy} drivers/soundwire/soundwire-intel.ko drivers/md/md-cluster.ko
+  drivers/rtc/rtc-wilco-ec.ko drivers/power/supply/{cros_usbpd,wilco}-charger.ko drivers/ptp/ptp_ocp.ko drivers/nvme/host/nvme-rdma.ko
+  drivers/vhost/vhost_scsi.ko drivers/xen/xen-scsiback.ko)
+# Again in: a television's remote, sensors.
+again=(drivers/media/cec/core drivers/media/rc/rc-core.ko drivers/iio/industrialio.ko)
+# The browser's own drawing by processor alone and its developers' parts, icons and letters that no page of ours shows.
+cut=('/usr/lib/chromium/libvk_swiftshader*' '/usr/lib/chromium/libVk*' '/usr/share/icons/Adwaita/*' '/usr/share/fonts/truetype/dejavu/*')
+kept=(/usr/share/icons/Adwaita/cursor.theme) modules=''
+if [ "$arch" = amd64 ]; then
+  # Sound over HDMI, of older Atoms too; the processors' own graphics of Intel and AMD.
+  again+=(sound/soundcore.ko sound/core/snd sound/hda/snd sound/pci/hda/snd-hda-{intel,codec,scodec-component} sound/x86)
+  cut+=(/usr/lib/firmware/{amdgpu,amdnpu,radeon,r128,xe,intel}/'*')
+  for chip in carrizo stoney raven picasso renoir green_sardine yellow_carp gc_10_3_{6,7} gc_11_0_{1,4} gc_11_5 dcn_3_{1_,5} psp_13_0_{4,5,8,11} \
+      psp_14_0_{0,1,4} sdma_{5_2,6_0_1,6_1} vcn_3 vcn_4_0_{2,5,6} vpe umsch; do
+    kept+=("/usr/lib/firmware/amdgpu/$chip*")
+  done
+fi
 # shellcheck source=images/pi/root.sh
 [ "$arch" != arm64 ] || . "$here/pi/root.sh"
 # A machine whose mirror stands still says so to its own apt, and it holds here too; signatures are checked all the same.
 options=("--aptopt=Acquire::Check-Valid-Until \"$(apt-config dump --format '%v' Acquire::Check-Valid-Until)\"")
-for folder in "${dropped[@]}"; do
-  options+=("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/$folder/*" "--dpkgopt=path-exclude=/lib/modules/*/kernel/$folder/*")
+for path in "${dropped[@]}"; do
+  case "$path" in *.ko) ;; *) path=$path/ ;; esac
+  options+=("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/$path*" "--dpkgopt=path-exclude=/lib/modules/*/kernel/$path*")
 done
+for path in "${again[@]}"; do kept+=("/usr/lib/modules/*/kernel/$path*"); done
 for folder in man doc locale i18n info lintian bug; do options+=("--dpkgopt=path-exclude=/usr/share/$folder/*"); done
 options+=("--dpkgopt=path-include=/usr/share/doc/*/copyright")
 for path in "${cut[@]}"; do options+=("--dpkgopt=path-exclude=$path"); done

@@ -6,7 +6,7 @@ root=$1 fat=$2 slot=$3 options=$4
 here=$(cd "$(dirname "$0")" && pwd)
 
 mkdir -p "$fat/$slot/overlays"
-cp "$root"/usr/lib/modules/*/dtb/broadcom/bcm271[12]-*.dtb "$fat/$slot/"
+cp "$root"/usr/lib/modules/*/dtb/broadcom/bcm271[12]-rpi-*.dtb "$fat/$slot/"
 rm -f "$root"/usr/lib/modules/*/vmlinuz  # Debian's second copy of it
 for source in "$here"/*.dts; do
   dtc -q -I dts -O dtb -o "$fat/$slot/overlays/$(basename "$source" .dts).dtbo" "$source"

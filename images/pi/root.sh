@@ -3,8 +3,8 @@
 dropped+=(drivers/bluetooth net/bluetooth drivers/soundwire drivers/net/ethernet drivers/gpu/drm drivers/firewire drivers/usb/gadget
   drivers/phy/qualcomm drivers/clk/qcom drivers/pinctrl/qcom drivers/interconnect drivers/remoteproc drivers/xen net/rds net/9p
   drivers/scsi/lpfc drivers/scsi/qla2xxx drivers/scsi/qedf drivers/scsi/qedi drivers/scsi/cxgbi drivers/crypto)
-cut=('/usr/lib/modules/*/dtb/*' '/usr/lib/raspi-firmware/*')
-kept=('/usr/lib/modules/*/dtb/broadcom/bcm271[12]-*' '/usr/lib/modules/*/dtb/broadcom/bcm2837-rpi-3-b.dtb'
+cut+=('/usr/lib/modules/*/dtb/*' '/usr/lib/raspi-firmware/*')
+kept+=('/usr/lib/modules/*/dtb/broadcom/bcm271[12]-*' '/usr/lib/modules/*/dtb/broadcom/bcm2837-rpi-3-b.dtb'
   /usr/lib/raspi-firmware/start4.elf /usr/lib/raspi-firmware/fixup4.dat)
 # Again in: the LAN of a Pi 4, of a Pi 5, of a card in a Pi 5; the television's picture, sound (HDMI) and remote (CEC).
 for path in drivers/net/ethernet/{broadcom/genet,cadence,realtek} drivers/usb/gadget/udc/udc-core.ko \

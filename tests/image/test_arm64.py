@@ -37,10 +37,12 @@ TOOLS = (
     "ssh",
 )
 BOARDS = ("pi4", "pi5")
-#: The device trees that the firmware of a board may choose: a Pi 5 has two kinds of processor.
-TREES = {
-    "pi4": ("bcm2711-rpi-4-b.dtb",),
-    "pi5": ("bcm2712-rpi-5-b.dtb", "bcm2712-d-rpi-5-b.dtb"),
+AARCH64 = b"\xb7\0"
+#: The device tree that the firmware takes, and the overlay that it adds by itself: a Pi 5 has two kinds of
+#: processor (C1, D0), and with the tree of the other one Linux ends at its first pin.
+TREES: dict[str, dict[str, tuple[str, list[str]]]] = {
+    "pi4": {"": ("bcm2711-rpi-4-b.dtb", [])},
+    "pi5": {"C1": ("bcm2712-rpi-5-b.dtb", []), "D0": ("bcm2712-rpi-5-b.dtb", ["bcm2712d0"])},
 }
 CARD = {"pi4": "brcm,bcm2711-emmc2", "pi5": "brcm,bcm2712-sdhci"}
 #: What each board must drive once its system runs, as its device tree calls it.
@@ -69,6 +71,7 @@ LATER = {
         "random numbers": "brcm,bcm2711-rng200",
         "clock on the header": "maxim,ds3231",
         "power button": "gpio-keys",
+        "lamp": "gpio-leds",
     },
 }
 #: What is found by itself later, or asked for by name: the watchdog behind the power manager, RP1's USB,
@@ -145,6 +148,16 @@ class Board:
     trees: dict[str, Node]
 
 
+def merged(image: Path, config: Config, tree: str, overlays: list[str], work: Path) -> Path:
+    """What the firmware hands to the kernel: a tree of the FAT partition with overlays on it."""
+    base, part = work / tree, work / "overlay"
+    base.write_bytes(from_fat(image, config.path(tree)))
+    for overlay in overlays:
+        part.write_bytes(from_fat(image, config.path(f"overlays/{overlay}.dtbo")))
+        run("fdtoverlay", "-i", base, "-o", base, part)
+    return base
+
+
 @pytest.fixture(scope="module")
 def boards(image: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Board]:
     work = tmp_path_factory.mktemp("boards")
@@ -152,14 +165,8 @@ def boards(image: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, B
     for name in BOARDS:
         config = pi.read_config(from_fat(image, "config.txt").decode(), name)
         trees = {}
-        for tree in TREES[name]:
-            base = work / tree
-            base.write_bytes(from_fat(image, config.path(tree)))
-            for overlay in config.overlays:
-                part = work / overlay
-                part.write_bytes(from_fat(image, config.path(f"overlays/{overlay}.dtbo")))
-                run("fdtoverlay", "-i", base, "-o", base, part)
-            trees[tree] = parse(base.read_bytes())
+        for kind, (tree, own) in TREES[name].items():
+            trees[kind] = parse(merged(image, config, tree, own + config.overlays, work).read_bytes())
         kernel = pi.unpacked(from_fat(image, config.path(config.settings["kernel"])))
         initrd = pi.files_of(from_fat(image, config.path(config.initramfs)))
         found[name] = Board(name, config, kernel, initrd, trees)
@@ -229,26 +236,41 @@ def test_the_firmware_finds_what_it_asks_for(image: Path, boards: dict[str, Boar
     assert consoles == ["console=tty0"]  # the television's: serial lines differ from board to board
 
 
+def test_both_kinds_of_pi_5_get_their_tree(image: Path, modules: Path, tmp_path: Path) -> None:
+    """The firmware has one name for both, and an overlay for D0: with ours it is Debian's tree of that."""
+    config = pi.read_config(from_fat(image, "config.txt").decode(), "pi5")
+    tree, own = TREES["pi5"]["D0"]
+    made = merged(image, config, tree, own, tmp_path)
+    words = ("dtc", "-q", "-s", "-I", "dtb", "-O", "dts")
+    assert run(*words, made) == run(*words, modules / "dtb/broadcom/bcm2712-d-rpi-5-b.dtb")
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_the_initrd_reaches_the_card(boards: dict[str, Board], drivers: Drivers, name: str) -> None:
     """What the card's controller depends on, pins, clocks, voltages, has its driver in kernel or initrd."""
-    for tree, top in boards[name].trees.items():
+    for kind, top in boards[name].trees.items():
         chain = needs(top, top.find(CARD[name]))
         assert len(chain) > 3
         lacking = [f"{it.path} {it.compatible}" for it in chain if it.enabled and not drivers.early(it)]
-        assert not lacking, f"{tree}: {lacking}"
+        assert not lacking, f"{name} {kind}: {lacking}"
+    foreign = [
+        file
+        for file, data in boards[name].initrd.items()
+        if data[:4] == b"\x7fELF" and data[18:20] != AARCH64
+    ]
+    assert not foreign  # a tool that images/native.sh lends
     assert "ext4" in drivers.initrd and ("mmc_block" in drivers.initrd or "mmc_block" not in drivers.files)
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_all_of_the_board_has_drivers(boards: dict[str, Board], drivers: Drivers, name: str) -> None:
-    for tree, top in boards[name].trees.items():
+    for kind, top in boards[name].trees.items():
         for what, compatible in LATER[name].items():
             device = top.find(compatible)
             lacking = [
                 f"{it.path} {it.compatible}" for it in needs(top, device) if it.enabled and not drivers.by(it)
             ]
-            assert not lacking, f"{tree}, {what}: {lacking}"
+            assert not lacking, f"{name} {kind}, {what}: {lacking}"
 
 
 def test_no_driver_lacks_a_part(boards: dict[str, Board], modules: Path, drivers: Drivers) -> None:
@@ -284,7 +306,7 @@ def test_what_is_in_the_system(image: Path, tmp_path: Path) -> None:
     assert from_root(image, "/etc/machine-id", tmp_path).read_text() == ""
     document = json.loads((image.parent / f"{image.stem}.spdx.json").read_text("utf-8"))
     packages = {it["name"]: it["versionInfo"] for it in document["packages"]}
-    assert {"lessonbox", "libtorrent", "systemd", "raspi-firmware", "linux-image-pi"} <= set(packages)
+    assert {"lessonbox", "libtorrent", "systemd", "raspi-firmware", "linux-image-arm64"} <= set(packages)
 
 
 @pytest.fixture(scope="module")
