@@ -390,7 +390,7 @@ def _turns(feed: Feed) -> list[tuple[str, int]]:
 
 def _summary(book: Book) -> str:
     kinds = dict.fromkeys(r.kind if r.kind in words.KIND_WORDS else "other" for r in book.lesson.resources)
-    held = "、".join(gettext(words.KIND_WORDS[kind][0]) for kind in kinds)
+    held = gettext("、").join(gettext(words.KIND_WORDS[kind][0]) for kind in kinds)
     return f"{book.row.unit} {held}".strip()
 
 

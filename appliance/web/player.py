@@ -57,6 +57,7 @@ def player_values(lesson: Lesson, this: Resource) -> dict[str, Any]:
     """What `_player.html` shows."""
     begin, again = _begin(lesson, this)
     tracks = [(subtitle_language(this, entry, lesson), entry) for entry in this.with_role("subtitles")]
+    tracks.sort(key=lambda track: track[0] != (this.language or lesson.language or "zh-Hans"))
     light = this.with_role("light")
     end = this.seconds
     return {

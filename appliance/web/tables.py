@@ -25,16 +25,19 @@ from appliance.school.timetable import (
     save_slots,
     time_text,
 )
-from appliance.web.i18n import gettext
+from appliance.web.i18n import N_, gettext
 from appliance.web.views import OfSchool
 from content_sync.errors import FormatError
+from content_sync.formats.shelf import shelf_of
 
 if TYPE_CHECKING:
     pass
 
 #: What stands on timetables beside the subjects of the library.
-_USUAL = ("语文", "数学", "英语", "道德与法治", "科学", "音乐", "美术", "体育", "劳动", "信息科技",
-          "综合实践", "书法", "阅读", "心理健康", "地方课程", "班会", "自习")  # fmt: skip
+_USUAL = (
+    "语文", "数学", "英语", "道德与法治", "科学", "音乐", "美术", "体育", "劳动", "信息科技", N_("综合实践"),
+    N_("书法"), N_("阅读"), N_("心理健康"), N_("地方课程"), N_("班会"), N_("自习"),
+)  # fmt: skip
 _MOST_PASTED = 200_000
 _LINE = re.compile(r"line (\d+)")
 
@@ -63,7 +66,8 @@ class Tables(OfRooms):
 
     def subjects(self) -> list[str]:
         """Subjects to choose from: the library's, then the usual ones."""
-        return list(dict.fromkeys([*(c.subject for c in self.reader.collections()), *_USUAL]))
+        taught = (c.subject for c in self.reader.collections() if not shelf_of(c.stage))
+        return list(dict.fromkeys([*taught, *_USUAL]))
 
     def teachers(self) -> dict[str, str]:
         """Teachers of the school by id, in its order."""

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
+from appliance.health.faults import fault_of, urgency
 from appliance.web import shelves
 from appliance.web.documents import page_values
 from appliance.web.lessons import LessonViews, resource_of
 from appliance.web.player import player_values
+from appliance.web.remote import lan_address
 from appliance.web.today import day_of
 from appliance.web.views import YEAR, remember
+from content_sync.errors import LessonBoxError
 
 if TYPE_CHECKING:
     from appliance.web.app import Board
@@ -40,10 +43,20 @@ class Television(LessonViews):
                 shelf=shelves.subjects(collections),
                 subject_of=shelves.subject_of,
                 today=self.today(),
+                address=lan_address(request.environ),
+                codes=self._codes(),
             )
         )
         response.set_cookie(COOKIE, "1", max_age=YEAR, httponly=True, samesite="Lax")
         return response
+
+    def _codes(self) -> list[str]:
+        """Fault codes, the worst first: on the box's own screen this page stands where its console was."""
+        try:
+            found = sorted((str(one["code"]) for one in self.board.status()["problems"]), key=urgency)
+        except LessonBoxError as error:
+            found = [error.code]
+        return list(dict.fromkeys(map(fault_of, found)))
 
     def leave(self) -> Answer:
         """This browser is no television."""

@@ -83,8 +83,10 @@ class Subject:
 
 def subject(name: str) -> Subject:
     """The look of a subject; one that look.md doesn't name gets a colour of its own, always the same."""
-    code, short = _SUBJECTS.get(name, (_CODES[zlib.crc32(name.encode()) % len(_CODES)], name[:2]))
-    return Subject(code, gettext(name), gettext(short))
+    called = gettext(name)
+    own = (_CODES[zlib.crc32(name.encode()) % len(_CODES)], name[:2] if called == name else called)
+    code, short = _SUBJECTS.get(name, own)
+    return Subject(code, called, gettext(short))
 
 
 def known(text: str) -> str:

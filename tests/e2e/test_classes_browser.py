@@ -11,7 +11,9 @@ from werkzeug.serving import make_server
 
 from appliance.school import teachers
 from appliance.school.database import School
+from appliance.school.rooms import Room, save_room
 from appliance.school.tally import Tally
+from appliance.school.timetable import Slot, save_slots
 from appliance.usage.recorder import Recorder
 from appliance.web.app import Board, create_app
 from appliance.web.classes import counted
@@ -19,8 +21,8 @@ from appliance.web.pin import Pin, set_pin
 from appliance.web.search.index import Index
 from content_sync.adapters.sqlite import StateReader
 from content_sync.formats.lesson import Lesson
-from tests.box import SmallBox, sample
-from tests.e2e.browser import PHONE, Tab
+from tests.box import SmallBox, quiz_files, sample
+from tests.e2e.browser import BOARD, PHONE, Tab
 from tests.e2e.test_reach_browser import AXE, grave
 from tests.usage import TRUE, HandClock
 
@@ -36,6 +38,11 @@ class Served:
         self.box: SmallBox
         self.main: Lesson
         self.box, self.main = sample(data, TRUE)
+        test = self.box.resource("r1", "quiz", "自测", "application/xml", *quiz_files())
+        self.training = self.box.lesson(
+            "教师培训/课箱怎么用/不分版本/不分年级/全一册", "第一讲", 1, "怎么上好一节课", (test,)
+        )
+        self.box.write(TRUE)
         paths = self.box.paths
         set_pin(paths.pin, SCHOOL_PIN)
         self.school = School(paths.school_db)
@@ -172,6 +179,75 @@ def test_without_script_and_never_in_the_way(school: Served, open_tab: Callable[
     page.click(".tools >> text=听课")
     page.click(".name:has-text('李国强')")
     assert "0/80" in page.inner_text("#who")
+
+
+def test_the_self_test_of_a_training_fills_its_sheet(school: Served, open_tab: Callable[..., Tab]) -> None:
+    """What the teacher tapped in the training's quiz stands on the sheet, counted at the first try."""
+    tab = open_tab()
+    page, quiz = tab.page, f"/lesson/{school.training.id}/r1"
+    page.goto(f"{school.url}/who?next={quiz}")
+    page.click(".name:has-text('李国强')")
+    page.wait_for_url(school.url + quiz)
+
+    def tap(letter: str, then: str = "#screen .opt.yes") -> None:
+        page.click(f"#screen .opt[data-k={letter}]")
+        page.wait_for_selector(then)
+
+    def to(number: int) -> None:
+        page.click("#next")
+        page.wait_for_selector(f"#screen[data-page='{number}']")
+
+    tap("B")  # right at once
+    to(2)
+    tap("A", "#screen .opt.picked")
+    page.click("#answer")  # A alone is wrong
+    page.wait_for_selector("#screen .opt.wrong")
+    page.click("#answer")
+    page.wait_for_selector("#screen .opt:not(.yes):not(.wrong)")
+    tap("A", "#screen:not(:has(.picked))")
+    for letter in "BC":
+        tap(letter, f".opt.picked[data-k={letter}]")
+    page.click("#answer")
+    page.wait_for_selector("#screen .opt.yes")  # right now, but not at the first try
+    school.teach(tab, 21)
+    page.goto(f"{school.url}/who")
+    page.click("text=下课")
+    assert [page.input_value(f"[name={name}]") for name in ("tried", "solved")] == ["2", "1"]
+    assert "照刚做的练习填好了" in page.inner_text("#main")
+    cookie = next(one for one in tab.context.cookies() if one["name"] == "selftest")
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Lax" and "李" not in cookie["value"]
+    page.fill("[name=solved]", "2")  # the teacher has the last word
+    page.click("text=记下")
+    assert "研修1次" in page.inner_text(".tally li:has-text('李国强')")
+    assert not tab.errors
+
+
+#: Selects whose chosen word is wider than the room for it (the arrow takes some).
+CUT = """() => [].filter.call(document.querySelectorAll('.grid select'), function (e) {
+  var s = getComputedStyle(e), pen = document.createElement('canvas').getContext('2d');
+  pen.font = s.fontSize + ' ' + s.fontFamily;
+  return pen.measureText(e.options[e.selectedIndex].text).width > e.clientWidth - 16
+    - parseFloat(s.paddingLeft) - parseFloat(s.paddingRight);
+}).map(function (e) { return e.name + ' ' + e.options[e.selectedIndex].text; })"""
+
+
+def test_a_timetable_of_three_grades_and_seven_days_is_whole(
+    school: Served, open_tab: Callable[..., Tab]
+) -> None:
+    grades = ("一年级", "二年级", "三年级")
+    save_room(school.school, Room("fushi", "复式教室", grades))
+    every = [Slot(day, 1, grade, 0, "道德与法治") for day in range(1, 8) for grade in grades]
+    save_slots(school.school, "fushi", every)
+    tab = open_tab()
+    page = tab.page
+    page.goto(f"{school.url}/pin?next=/school/timetable/fushi")
+    page.fill("#pin", SCHOOL_PIN)
+    page.press("#pin", "Enter")
+    for lang in ("zh", "en"):
+        for size in (BOARD, PHONE):
+            page.set_viewport_size(size)
+            page.goto(f"{school.url}/school/timetable/fushi?lang={lang}")
+            assert page.locator(".grid select").count() >= 21 and page.evaluate(CUT) == [], (lang, size)
 
 
 def test_the_list_of_teachers_is_behind_the_schools_pin(school: Served, open_tab: Callable[..., Tab]) -> None:

@@ -171,14 +171,18 @@ def test_forty_questions_keep_the_ledge_in_place(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
 ) -> None:
     page = open_tab().page
-    for number in (1, 20, 40):
-        page.goto(f"{web.url}/lesson/{made[1].id}/r2?q={number}")
+    for number, language in ((1, "zh"), (20, "en"), (40, "en")):
+        page.goto(f"{web.url}/lesson/{made[1].id}/r2?q={number}&lang={language}")
         assert "on" in page.get_attribute(f"[data-k=q{number}]", "class")
         inside = page.evaluate(
-            "[].every.call(document.querySelectorAll('.ledge > a, .ledge > button, .qnos a'), function (e) {"
+            "[].every.call(document.querySelectorAll('.ledge > a, .ledge button, .qnos a'), function (e) {"
             " var b = e.getBoundingClientRect(); return b.left >= 0 && b.right <= 1920 && b.width >= 60; })"
         )
         assert inside
+    page.click(".ledge .lockform button")
+    assert "/baskets/" in page.url and "单元练习" in page.inner_text(".res"), (
+        "quizzes are prepared together too"
+    )
 
 
 def paper(tab: Any, address: str, out: Path) -> list[str]:

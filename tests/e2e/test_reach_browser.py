@@ -53,6 +53,15 @@ HIDDEN = """() => [].filter.call(document.querySelectorAll('.ledge .tool, .ledge
   var b = e.getBoundingClientRect(); return b.height && (b.left < -1 || b.right > window.innerWidth + 1
     || b.top < 0 || b.bottom > window.innerHeight + 1 || b.height < 44 || b.width < 44);
 }).map(function (e) { return e.textContent + ' ' + e.getBoundingClientRect().right; })"""
+#: Words that stand out of what they label.
+SPILT = """() => [].filter.call(document.querySelectorAll('.ledge .tool, .btn, .tag, h1, .mini, .sorts a'),
+function (e) {
+  var range = document.createRange(), b = e.getBoundingClientRect(), w;
+  range.selectNodeContents(e);
+  w = range.getBoundingClientRect();
+  return b.height && w.width && e.className !== 'sr'
+    && (w.right > b.right + 3 || w.left < b.left - 3 || w.bottom > b.bottom + 6);
+}).map(function (e) { return e.className + ' ' + e.textContent.slice(0, 60); })"""
 FOCUS = """() => { var e = document.activeElement, s = window.getComputedStyle(e);
   var b = e.getBoundingClientRect();
   return e === document.body ? null : {what: e.id || e.getAttribute('href') || e.textContent.slice(0, 20),
@@ -123,6 +132,31 @@ def test_every_page_suits_every_hand_and_eye(
             if size is PHONE:
                 found += [f"not in reach: {one}" for one in page.evaluate(HIDDEN)]
             wrong += [f"{path} {name}: {one}" for one in found]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_page_suits_them_in_english_too(
+    web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
+) -> None:
+    """Labels, contrast and widths once more with the longer words: axe on the board, widths on both."""
+    page, axe = open_tab(viewport=PHONE).page, AXE.read_text("utf-8")
+    wrong: list[str] = []
+    for path in main_pages(made[1]) + SCHOOL:
+        if path.endswith(("print", "zzz", "/new", "/topics", "/received", "/r6")):
+            continue  # their words stand on others too
+        page.goto(web.url + path + ("&" if "?" in path else "?") + "lang=en")
+        for size in (PHONE, BOARD):
+            page.set_viewport_size(size)
+            found = [f"spilt: {one}" for one in page.evaluate(SPILT)]
+            wide, view = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+            if wide > view:
+                found.append(f"scrolls sideways: {wide} > {view}")
+            if size is PHONE:
+                found += [f"not in reach: {one}" for one in page.evaluate(HIDDEN)]
+            wrong += [f"{path} {size['width']}: {one}" for one in found]
+        page.evaluate(axe + ";undefined")
+        wrong += [f"{path}: {one}" for one in grave(page)]
+        page.set_viewport_size(PHONE)
     assert not wrong, "\n".join(wrong)
 
 

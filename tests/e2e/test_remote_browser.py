@@ -166,6 +166,9 @@ def test_a_card_waits_and_does_not_interrupt(
     assert "大自然的声音" in page.inner_text(".card1") and "还没到" in page.inner_text(".card1")
     page.click(".card1 button[value=away]")
     assert page.locator(".card1").count() == 0
+    page.set_viewport_size(PHONE)
+    page.goto(f"{web.url}/cards")
+    assert page.locator("form.r button:visible").count() == 4, "taken out again on a phone too"
     assert not board.errors
 
 

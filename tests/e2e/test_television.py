@@ -76,7 +76,7 @@ class Screen:
             words, cwd=ROOT, env=self.environ | path, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        port = profile / "DevToolsActivePort"
+        port = profile / "browser" / "DevToolsActivePort"
         deadline = time.monotonic() + 60
         while not (port.exists() and len(port.read_text().splitlines()) > 1):
             assert self.process.poll() is None and time.monotonic() < deadline, "the kiosk did not come up"

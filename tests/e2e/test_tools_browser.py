@@ -29,6 +29,14 @@ COLOUR = """([x, y]) => {
   return Array.from(c.getContext('2d').getImageData(c.width * x, c.height * y, 1, 1).data);
 }"""
 WHOLE = (0, 0, 1, 1)
+#: What of these lies outside of the screen, or under something else.
+HIDDEN = """(these) => [].filter.call(document.querySelectorAll(these), function (e) {
+  var b = e.getBoundingClientRect(), there;
+  if (!b.width) { return !e.closest('.js-only,.bare') && !e.hidden && e.offsetParent !== null; }
+  there = document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2);
+  return b.left < -1 || b.right > window.innerWidth + 1 || b.bottom > window.innerHeight + 1
+    || !there || !(e.contains(there) || there.contains(e));
+}).map(function (e) { return e.outerHTML.slice(0, 90); })"""
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +299,7 @@ def test_targets_are_large_and_reached_by_keyboard(
     assert wide <= view
     kit.page.keyboard.press("Escape")
     assert not kit.page.locator("#kit-timer").is_visible()
+    assert kit.page.evaluate(HIDDEN, ".disc, .kit-rules button, .ledge .tool") == [], "all within reach"
     kit.page.focus(".disc[data-kit=pen2]")
     kit.page.keyboard.press("Enter")
     assert kit.page.get_attribute(".disc[data-kit=pen2]", "aria-pressed") == "true"

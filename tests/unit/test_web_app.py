@@ -14,6 +14,7 @@ import pytest
 from werkzeug.test import Client
 
 from appliance.usage.recorder import Event, check
+from appliance.web.api import _stream
 from appliance.web.app import Board, create_app
 from appliance.web.content import SMALL
 from appliance.web.search.index import Index, Indexer
@@ -335,10 +336,20 @@ def test_api(small: Small) -> None:
     assert len(small.get("/api/v1/lessons?offset=1&limit=2").json["lessons"]) == 2
     assert small.get("/api/v1/lessons?limit=x").json["error"]["code"] == "E-FORMAT"
     assert small.get("/api/v1/search?q=西沙").json["lessons"][0]["title"] == "富饶的西沙群岛"
+    listed = {lesson["id"]: lesson for lesson in small.get("/api/v1/lessons").json["lessons"]}
+    found = small.get("/api/v1/search?q=年级").json["lessons"]
+    assert len(found) == len(listed) and all(lesson == listed[lesson["id"]] for lesson in found)
     assert small.get("/api/v1/status").json["release"] == 3
     missing = small.get("/api/v1/nothing")
     assert missing.status_code == 404 and set(missing.json["error"]) == {"code", "message"}
     assert small.client.post("/api/v1/lessons").status_code == 405
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 149])
+def test_a_long_answer_goes_out_in_pieces(count: int) -> None:
+    pieces = list(_stream(f'{{"n":{n}}}' for n in range(count)))
+    assert json.loads("".join(pieces)) == {"lessons": [{"n": n} for n in range(count)]}
+    assert len(pieces) == count // 50 + 1
 
 
 def test_status_page_says_problems_in_words(small: Small) -> None:

@@ -49,7 +49,8 @@
         var disc = stop.offsetLeft;
         if (disc - 4 < left + words.offsetWidth && disc + size + 4 > left) { left = disc + size + size / 3; }
       });
-      if (left > from + words.offsetLeft) { part.style.paddingLeft = left - from + 'px'; }
+      /* … if there they still fit into their chapter */
+      if (left > from + words.offsetLeft && left + words.offsetWidth <= from + part.offsetWidth) { part.style.paddingLeft = left - from + 'px'; }
     });
   }
   function part(time) {
@@ -61,6 +62,7 @@
   function draw() {
     var now = media.currentTime, whole = length(), share = whole ? Math.min(1, now / whole) : 0, next = null;
     at.innerHTML = clock(now);
+    show(all.parentNode, !!whole);
     if (whole) { all.innerHTML = clock(whole); head.setAttribute('aria-valuemax', Math.round(whole)); }
     ran.style.width = 100 * share + '%';
     head.style.left = 100 * share + '%';

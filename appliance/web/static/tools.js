@@ -95,9 +95,19 @@
       for (n = 0; n < stroke.at.length / 2; n += 1) { piece(stroke, n, place); }
     });
   }
+  /* the tray and the ledge are as high as their words need: a phone breaks them into rows */
+  function lay() {
+    var ledge = doc.querySelector('.ledge'), foot = ledge ? ledge.getBoundingClientRect().height : 0;
+    var tray = kit.querySelector('.kit-tray').getBoundingClientRect().height;
+    kit.style.bottom = foot + 'px';
+    if (screen && !alone) { screen.style.bottom = foot + tray + 'px'; }
+    each([ink, chalk, spotlight, curtain], function (one) { one.style.height = 'calc(100% - ' + tray + 'px)'; });
+    each(kit.querySelectorAll('.kit-card, .kit-rules'), function (one) { one.style.marginBottom = tray + 'px'; });
+  }
   function size() {
     var got;
     if (kit.hidden) { return; }
+    lay();
     got = fit(ink);
     wide = got.w;
     high = got.h;
@@ -205,6 +215,7 @@
       if (!tool) { take(board ? 'pen1' : 'pen0'); }
       show();
     } else {
+      if (screen) { screen.style.bottom = ''; }
       take('');
       board = false;
       cards('');

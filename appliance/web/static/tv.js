@@ -99,6 +99,32 @@
     media.currentTime = Math.max(0, Math.min(media.currentTime + seconds, (media.duration || 1) - 0.2));
     draw();
   }
+  /* two teachers: at a stop the recording waits and says what the one in the room does */
+  var card = doc.getElementById('stop9'), stops = card ? [].slice.call(card.querySelectorAll('[data-stop]')) : [], before = null;
+  function stopAt(stop, number) {
+    var minutes = stop.getAttribute('data-minutes'), words = doc.getElementById('stop9-minutes');
+    media.pause();
+    media.currentTime = before = Number(stop.getAttribute('data-stop'));
+    doc.getElementById('stop9-no').textContent = number;
+    doc.getElementById('stop9-do').textContent = stop.getAttribute('data-say');
+    words.textContent = minutes ? words.getAttribute('data-words').replace('{n}', minutes) + '\u2003' : '';
+    card.hidden = false;
+  }
+  function passed() {
+    var now = media.currentTime, was = before;
+    before = now;
+    if (was === null || media.paused || media.seeking || now - was > 3) { return; }
+    stops.forEach(function (stop, n) {
+      var when = Number(stop.getAttribute('data-stop'));
+      if (was < when && when <= now) { stopAt(stop, n + 1); }
+    });
+  }
+  if (card) {
+    media.addEventListener('timeupdate', passed, false);
+    ['play', 'seeking'].forEach(function (type) {
+      media.addEventListener(type, function () { if (type === 'play' || media.currentTime !== before) { card.hidden = true; before = media.currentTime; } }, false);
+    });
+  }
   if (media) {
     ['play', 'pause', 'ended'].forEach(function (type) {
       media.addEventListener(type, function () {
