@@ -234,7 +234,7 @@ def booted(
         for name, file in (("now", card), ("log", log)):
             words += ["-blockdev", f"driver=file,node-name={name},filename={file}"]
         words += ["-blockdev", "driver=blklogwrites,node-name=card,file=now,log=log,log-sector-size=512"]
-        words += ["-device", "virtio-blk-pci,drive=card,discard=off,write-zeroes=off"]
+        words += ["-device", "virtio-blk-pci,drive=card,discard=off,write-zeroes=off,request-merging=off"]
     words += ["-device", "virtio-rng-pci", "-device", "qemu-xhci"]
     words += ["-device", "i6300esb", *_clock(date, again)]
     for number, disk in enumerate(disks):

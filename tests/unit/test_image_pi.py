@@ -48,7 +48,9 @@ def test_config_for_each_board(board: str) -> None:
     assert (
         config.path(config.initramfs) == "a/initrd" and config.path(config.settings["kernel"]) == "a/vmlinuz"
     )
-    assert config.overlays == [f"clock-{board}"] and (PI / f"clock-{board}.dts").exists()
+    lamp = ["lamp-pi5"] if board == "pi5" else []  # Debian's tree of a Pi 4 has its own
+    assert config.overlays == [f"clock-{board}", *lamp]
+    assert all((PI / f"{name}.dts").exists() for name in config.overlays)
     assert ("arm_boost" in config.settings) == (board == "pi4")
     with pytest.raises(ValueError):
         read_config("x" * 99, board)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from appliance.web import addresses
 from appliance.web.api import file_url
 from appliance.web.compiled import Compiled
-from appliance.web.search.index import _sounds_so
 
 #: Each cost memory and time at every start while one page or none needed it.
 RARE = ("psutil", "segno", "cryptography", "requests", "tuf", "libtorrent", "zeroconf", "pypinyin", "opencc",
@@ -80,11 +79,3 @@ def test_addresses_are_those_of_flask() -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=40))
 def test_a_files_address_is_quoted_as_ever(name: str) -> None:
     assert file_url("ab", f"a/{name}") == f"/content/ab/{quote(name, safe='')}"
-
-
-def test_readings_in_a_row() -> None:
-    sound = " chang|zhang da\n jing ye si 4"
-    assert _sounds_so(sound, ["|zhang|", "|da|"]) and _sounds_so(sound, ["|jing|", "|ye|", "|s"])
-    assert _sounds_so(sound, ["|j", "|y", "|s", "|4"])
-    assert not _sounds_so(sound, ["|hang|", "|da|"]) and not _sounds_so(sound, ["|da|", "|jing|"])
-    assert not _sounds_so(sound, ["|y", "|s", "|4", "|4"])
