@@ -69,7 +69,7 @@ def test_a_stream_on_the_board_stops_the_fetch_and_it_goes_on(
     lessons = ask(f"{box.url}/api/v1/lessons")["lessons"]
     video = next(r["url"] for found in lessons for r in found["resources"] if r["kind"] == "video")
     with playing(box.url + video):
-        wait_until(lambda: status()["budget"]["reason"] == "streaming", "the fetch gives way", 30)
+        wait_until(lambda: status()["budget"]["reason"] == "streaming", "the fetch gives way")
         assert status()["budget"]["rate"] == 0
         assert "giving way" in box.command("status")
         rested: list[int] = []
@@ -78,9 +78,7 @@ def test_a_stream_on_the_board_stops_the_fetch_and_it_goes_on(
             rested.append(received())
             return len(rested) > 8 and len(set(rested[-8:])) == 1
 
-        wait_until(
-            lambda: threading.Event().wait(0.5) or rests(), "nothing comes while the class watches", 30
-        )
+        wait_until(lambda: threading.Event().wait(0.5) or rests(), "nothing comes while the class watches")
         assert rested[-1] - rested[0] <= 2 * RATE  # no more is ever under way
     wait_until(lambda: received() > rested[-1] + RATE, "it goes on when the class has ended")
     assert status()["budget"]["reason"] == "setting"
