@@ -65,7 +65,7 @@ def test_a_stream_on_the_board_stops_the_fetch_and_it_goes_on(
     (box.data / "incoming" / "refresh").touch()
     first = received()
     wait_until(lambda: received() > first + RATE, "the second lesson is on its way")
-    assert status()["budget"]["reason"] == "setting"
+    wait_until(lambda: status()["budget"]["reason"] == "setting", "its rate is the setting's")
     lessons = ask(f"{box.url}/api/v1/lessons")["lessons"]
     video = next(r["url"] for found in lessons for r in found["resources"] if r["kind"] == "video")
     with playing(box.url + video):
@@ -81,4 +81,4 @@ def test_a_stream_on_the_board_stops_the_fetch_and_it_goes_on(
         wait_until(lambda: threading.Event().wait(0.5) or rests(), "nothing comes while the class watches")
         assert rested[-1] - rested[0] <= 2 * RATE  # no more is ever under way
     wait_until(lambda: received() > rested[-1] + RATE, "it goes on when the class has ended")
-    assert status()["budget"]["reason"] == "setting"
+    wait_until(lambda: status()["budget"]["reason"] == "setting", "its rate is the setting's again")
