@@ -122,8 +122,8 @@ if [ -n "$remove" ]; then
   if [ -n "$purge" ]; then
     change rm -rf "$data"  # a county's root key lies beside it and stays: no box would believe another
     if [ "$kind" = box ]; then change rm -rf /var/lib/lessonbox-update /var/lib/lessonbox-tv; fi
-    for name in "$user" ${tv:+lessonbox-tv}; do
-      if id -u "$name" >/dev/null 2>&1; then change userdel "$name"; fi
+    for owner in "$user" ${tv:+lessonbox-tv}; do
+      if id -u "$owner" >/dev/null 2>&1; then change userdel "$owner"; fi
     done
   fi
   if running; then change systemctl daemon-reload; fi

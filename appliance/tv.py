@@ -76,10 +76,8 @@ def sound(outputs: list[str], asound: Path = ASOUND) -> str:
 def begin_anew(profile: Path) -> None:
     """Forget all that a browser left but its cookies, which say what room the television stands in: after a
     cut of power, under a new name of the box and by another version it starts as the first time."""
-    kept = {"Cookies", "Cookies-journal"}
-    for path in [*profile.glob("*"), *profile.glob("Default/*")]:
-        if path.parent == profile and path.name == "Default" or path.parent != profile and path.name in kept:
-            continue
+    kept = {profile / name for name in ("Default", "Default/Cookies", "Default/Cookies-journal")}
+    for path in {*profile.glob("*"), *profile.glob("Default/*")} - kept:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -109,9 +107,8 @@ def kiosk(
         command.append("--disable-gpu")
     if speakers:
         command.append(f"--alsa-output-device={speakers}")
-    if memory := environ.get(
-        "RUNTIME_DIRECTORY"
-    ):  # what lies on the box already is not written to the card again
+    # What lies on the box already is not written to the card again.
+    if memory := environ.get("RUNTIME_DIRECTORY"):
         command += [f"--disk-cache-dir={memory}/cache", f"--disk-cache-size={_CACHE}"]
     if environ.get("WAYLAND_DISPLAY"):
         return [*command, "--ozone-platform=wayland", url]

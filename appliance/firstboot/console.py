@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import BoxPaths, load_settings, read_enrolment
-from appliance.health.faults import WELL, fault_of, spoken, urgency
+from appliance.health.faults import WELL, fault_codes, fault_of, spoken, urgency
 from content_sync.adapters.files import storage_errors
 
 ISSUE = Path("issue.d/lessonbox.issue")
@@ -42,7 +42,7 @@ def issue(school: str, host_name: str, enrolled: bool, troubles: Iterable[Troubl
     `school`: code and name, as far as they are known; `host_name`: empty for the default.
     """
     listed = sorted(troubles, key=lambda one: urgency(one.code))
-    codes = list(dict.fromkeys(fault_of(one.code) for one in listed))
+    codes = fault_codes(one.code for one in listed)
     line = "=" * _WIDTH
     said = ["", line, "  LESSON BOX   Ke Xiang"]
     if school.strip():

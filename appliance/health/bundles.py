@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import BOX_SETTINGS, BoxPaths, load_settings, read_enrolment
-from appliance.health.faults import fault_of, spoken, urgency
+from appliance.health.faults import fault_codes, spoken
 from appliance.health.machine import Machine
 from appliance.helped import Helper
 from appliance.status import read_status
@@ -60,8 +60,7 @@ def blotted(text: str, known: Iterable[str] = ()) -> str:
 
 def summary(status: dict[str, Any], software: str) -> str:
     """A few lines for the code on the help page: what a technician asks first. No secrets, no names."""
-    problems = sorted(status["problems"], key=lambda p: urgency(p["code"]))
-    codes = list(dict.fromkeys(fault_of(p["code"]) for p in problems)) or [spoken(0)]
+    codes = fault_codes(problem["code"] for problem in status["problems"]) or [spoken(0)]
     counts, space = status["lessons"], status["space"]
     free = f" free={space['free'] >> 20}M" if space.get("free") is not None else ""
     lines = [

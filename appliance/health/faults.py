@@ -7,6 +7,7 @@ swap of neighbours shows). Written 101-0; digits alone, since letters are heard 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 #: The number of every code of content_sync/errors.py; 1 network, 2 disks, 3 power, heat and time, 4 the
 #: box and its county, 5 what a person gave it, 6 what came from outside, 7 writing cards. Never reuse one.
@@ -65,3 +66,8 @@ def heard(text: str) -> str | None:
 def urgency(code: str) -> int:
     """For sorting: what a technician has to know first."""
     return _FIRST.index(code) if code in _FIRST else len(_FIRST)
+
+
+def fault_codes(codes: Iterable[str]) -> list[str]:
+    """The fault codes of error codes, each once, what a technician has to know first before the others."""
+    return list(dict.fromkeys(map(fault_of, sorted(codes, key=urgency))))

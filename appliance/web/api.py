@@ -14,8 +14,7 @@ from flask import Blueprint, Response, g, has_app_context, jsonify, request
 from appliance.usage.recorder import Event
 from appliance.web.expecting import why
 from appliance.web.resume import note_events
-from appliance.web.search.shown import Repairs, Shown, address, texts
-from appliance.web.search.shown import json_text as _json
+from appliance.web.search.shown import Repairs, Shown, address, json_text, texts
 from content_sync.errors import FormatError, LessonBoxError, TooBigError
 from content_sync.ports import CollectionRow, LessonRow, PlannedRow
 
@@ -66,8 +65,8 @@ def lesson_text(
     of one that is not here. Written by hand, in a third of the time: lists are long."""
     repairing = "true" if row.repairing and row.state != "present" else "false"
     return (
-        f'{{"id":{_json(row.id)},"title":{_json(row.title)},{_place_text(collection)},'
-        f'"unit":{_json(row.unit)},"state":"{row.state}","repairing":{repairing},'
+        f'{{"id":{json_text(row.id)},"title":{json_text(row.title)},{_place_text(collection)},'
+        f'"unit":{json_text(row.unit)},"state":"{row.state}","repairing":{repairing},'
         f'"resources":[{resources}]{"" if planned is None else _planned_text(planned)}}}'
     )
 
@@ -76,7 +75,7 @@ def lesson_text(
 def _place_text(collection: CollectionRow) -> str:
     return ",".join(
         [
-            f'"{key}":{_json(getattr(collection, key))}'
+            f'"{key}":{json_text(getattr(collection, key))}'
             for key in ("stage", "subject", "edition", "grade", "volume")
         ]
     )

@@ -34,12 +34,17 @@ def clock(seconds: int | None) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
+def _language(this: Resource, lesson: Lesson) -> str:
+    """What is spoken in it."""
+    return this.language or lesson.language or "zh-Hans"
+
+
 def subtitle_language(this: Resource, entry: ResourceFile, lesson: Lesson) -> str:
     """Of `片.en.vtt` it is en, else the resource's own."""
     ending = entry.path[: -len(".vtt")].rpartition(".")[2] if entry.path.lower().endswith(".vtt") else ""
     stem = this.main.path.rpartition(".")[0]
     found = _LANGUAGE.fullmatch(ending) if entry.path[: -len(".vtt")] != stem else None
-    return ending if found else this.language or lesson.language or "zh-Hans"
+    return ending if found else _language(this, lesson)
 
 
 def _begin(lesson: Lesson, this: Resource) -> tuple[int, bool]:
@@ -57,7 +62,7 @@ def player_values(lesson: Lesson, this: Resource) -> dict[str, Any]:
     """What `_player.html` shows."""
     begin, again = _begin(lesson, this)
     tracks = [(subtitle_language(this, entry, lesson), entry) for entry in this.with_role("subtitles")]
-    tracks.sort(key=lambda track: track[0] != (this.language or lesson.language or "zh-Hans"))
+    tracks.sort(key=lambda track: track[0] != _language(this, lesson))
     light = this.with_role("light")
     end = this.seconds
     return {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from appliance.health.faults import fault_of, urgency
+from appliance.health.faults import fault_codes
 from appliance.web import shelves
 from appliance.web.documents import page_values
 from appliance.web.lessons import LessonViews, resource_of
@@ -53,10 +53,10 @@ class Television(LessonViews):
     def _codes(self) -> list[str]:
         """Fault codes, the worst first: on the box's own screen this page stands where its console was."""
         try:
-            found = sorted((str(one["code"]) for one in self.board.status()["problems"]), key=urgency)
+            found = [str(one["code"]) for one in self.board.status()["problems"]]
         except LessonBoxError as error:
             found = [error.code]
-        return list(dict.fromkeys(map(fault_of, found)))
+        return fault_codes(found)
 
     def leave(self) -> Answer:
         """This browser is no television."""

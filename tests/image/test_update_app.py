@@ -4,25 +4,20 @@ drop/ like a lesson, tried, confirmed or gone back from (`make test-update`, as 
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.update.paper import OFFER, QUIET, QUIET_FORMAT
-from content_sync.formats.canonical import dump
-from content_sync.formats.dsse import dump_signed, parse_signed
-from content_sync.formats.update import MAX_SIGNED, UPDATE_TYPE
+from appliance.update.paper import OFFER
 from tests.image.roots import ROOT, Machine, booted, make_root, make_wheelhouse, wheel_of
 from tests.image.test_install import BOX, DATA, all_up, get, install, pids, publish, served
-from tests.image.updating import FREE
+from tests.image.updating import FREE, forged_offer, quiet_word
 
 pytestmark = [
     pytest.mark.root,
@@ -102,9 +97,8 @@ class School:
         read = f"nsenter -t {sync} -m cat /proc/sys/kernel/random/boot_id"
         boot_id = self.machine.run(read).strip()
         up = int(float(self.machine.run("cut -d' ' -f1 /proc/uptime")))
-        word = dump({"format": QUIET_FORMAT, "boot": boot_id, "until": up + 600}).decode()
         start = "systemctl start" if wait else "systemctl start --no-block"
-        self.machine.run(f"{FREE}; printf %s {shlex.quote(word)} >{DATA}/{QUIET}; {start} lessonbox-update")
+        self.machine.run(f"{FREE}; {quiet_word(boot_id, up)}; {start} lessonbox-update")
 
     def place(self) -> str:
         """The programs that run, and what installs the next."""
@@ -213,11 +207,7 @@ def forged(school: School, number: int) -> None:
     """The signed one under another number, as a sync that was broken into might offer it."""
     school.step("a forged one")
     machine, before = school.machine, school.places()
-    offered = parse_signed(machine.run(f"cat {DATA}/{OFFER}").encode(), UPDATE_TYPE, MAX_SIGNED)
-    payload = offered.payload.replace(b'"number":%d' % number, b'"number":%d' % (number + 100))
-    assert payload != offered.payload
-    text = shlex.quote(dump_signed(replace(offered, payload=payload)).decode())
-    machine.run(f"printf %s {text} >{DATA}/{OFFER}")
+    machine.run(forged_offer(machine.run(f"cat {DATA}/{OFFER}"), number, number + 100))
     school.switch()
     assert "E-SIGNATURE" in school.problems()
     assert school.places() == before

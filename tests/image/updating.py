@@ -219,23 +219,30 @@ def codes(machine: Machine) -> set[str]:
 
 def forge(machine: Machine) -> None:
     """What a sync that was broken into might offer: the signed one under another number."""
-    offered = parse_signed(machine.command(f"cat {DATA}/{OFFER}").encode(), UPDATE_TYPE, MAX_SIGNED)
-    payload = offered.payload.replace(b'"number":%d' % OLD, b'"number":%d' % (NUMBER + 7))
+    word = forged_offer(machine.command(f"cat {DATA}/{OFFER}"), OLD, NUMBER + 7)
+    machine.command(f"{FREE}; {word}; systemctl start lessonbox-update", 600)
+
+
+def forged_offer(text: str, number: int, instead: int) -> str:
+    """In shell: the signed offer under another number than its own."""
+    offered = parse_signed(text.encode(), UPDATE_TYPE, MAX_SIGNED)
+    payload = offered.payload.replace(b'"number":%d' % number, b'"number":%d' % instead)
     assert payload != offered.payload
-    text = shlex.quote(dump_signed(replace(offered, payload=payload)).decode())
-    machine.command(f"{FREE}; printf %s {text} >{DATA}/{OFFER}; systemctl start lessonbox-update", 600)
+    return f"printf %s {shlex.quote(dump_signed(replace(offered, payload=payload)).decode())} >{DATA}/{OFFER}"
+
+
+def quiet_word(boot_id: str, up: int) -> str:
+    """In shell: what sync says at night when nobody teaches (unit tests show when it does). `up`: seconds
+    since the machine began."""
+    word = dump({"format": QUIET_FORMAT, "boot": boot_id, "until": up + 600}).decode()
+    return f"printf %s {shlex.quote(word)} >{DATA}/{QUIET}"
 
 
 def be_quiet(machine: Machine) -> None:
-    """What sync says at night when nobody teaches (unit tests show when it does); then root's next look, for
-    the one that is under way has not seen it."""
+    """It is quiet; then root's next look, for the one that is under way has not seen it."""
     boot_id = machine.command("cat /proc/sys/kernel/random/boot_id").strip()
     up = int(float(machine.command("cut -d' ' -f1 /proc/uptime")))
-    word = dump({"format": QUIET_FORMAT, "boot": boot_id, "until": up + 600}).decode()
-    machine.command(
-        f"{FREE}; printf %s {shlex.quote(word)} >{DATA}/{QUIET}; systemctl start --no-block lessonbox-update",
-        600,
-    )
+    machine.command(f"{FREE}; {quiet_word(boot_id, up)}; systemctl start --no-block lessonbox-update", 600)
 
 
 # Where the power goes

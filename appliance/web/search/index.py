@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.web.search.library import Library, Sets, numbers_of
+from appliance.web.search.library import Library, Sets
+from appliance.web.search.sets import numbers_of
 from appliance.web.search.shown import Shown
 from appliance.web.search.words import normalise
 from appliance.web.words import grade_order

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.web.search.sets import PART, SCHEMA, unpack
+from appliance.web.search.sets import PART, SCHEMA, as_bits, numbers_of, unpack
 from appliance.web.search.shown import Shown
 from appliance.web.search.words import (
     RUN,
@@ -23,7 +22,6 @@ from appliance.web.search.words import (
 )
 
 _MAX_PREFIXED = 400
-_SET = re.compile(rb"[^\0]")
 #: So many candidates at most are compared letter by letter; with more, the runs of three decide.
 _VERIFIED = 200
 
@@ -45,24 +43,6 @@ class Sets:
 
 #: The rows of a token: part -> packed sets of the lessons with it in the title, and elsewhere.
 _Rows = dict[int, tuple[bytes | None, bytes | None]]
-
-
-def _bits(numbers: Iterable[int], size: int) -> int:
-    held = bytearray(size // 8 + 1)
-    for number in numbers:
-        held[number >> 3] |= 1 << (number & 7)
-    return int.from_bytes(held, "little")
-
-
-def numbers_of(bits: int) -> Iterator[int]:
-    """The numbers of the bits that are set, rising."""
-    held = bits.to_bytes(bits.bit_length() // 8 + 1, "little")
-    for match in _SET.finditer(held):
-        byte, first = held[match.start()], match.start() * 8
-        while byte:
-            low = byte & -byte
-            yield first + low.bit_length() - 1
-            byte ^= low
 
 
 class Library:
@@ -208,7 +188,7 @@ class Library:
             everywhere.append(number)
             if in_title:
                 titles.append(number)
-        return Sets(_bits(titles, self.numbers), _bits(everywhere, self.numbers))
+        return Sets(as_bits(titles, self.numbers), as_bits(everywhere, self.numbers))
 
     def _heard(self, here: Sets, how: str, sound: str) -> Sets:
         """Those of few lessons that have a `sound` in their `initials` or `syllables`, or (`*`) more of these
@@ -221,7 +201,7 @@ class Library:
             f" AND (instr({how}, ?2) OR instr({how}, '*'))",
             (json.dumps(list(numbers_of(here.all))), sound),
         )
-        heard = _bits((row[0] for row in rows), self.numbers)
+        heard = as_bits((row[0] for row in rows), self.numbers)
         return Sets(here.title & heard, here.all & heard)
 
     def _initials(self, typed: str) -> Sets:

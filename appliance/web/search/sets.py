@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ PART = 1 << 14
 #: A longer list takes longer to read than packed bits.
 _LIST = 32
 _RAW = -15
+_SET = re.compile(rb"[^\0]")
 
 
 def pack(numbers: Iterable[int]) -> bytes:
@@ -22,18 +24,22 @@ def pack(numbers: Iterable[int]) -> bytes:
 def pack_bits(bits: int) -> bytes:
     """The same of an int with those bits set: as these (first byte 1), or deflated (2) if that is shorter."""
     if bits.bit_count() <= _LIST:
-        return pack(_numbers(bits))
+        return pack(numbers_of(bits))
     plain = bits.to_bytes(bits.bit_length() // 8 + 1, "little")
     making = zlib.compressobj(1, wbits=_RAW)
     packed = making.compress(plain) + making.flush()
     return b"\2" + packed if len(packed) < len(plain) else b"\1" + plain
 
 
-def _numbers(bits: int) -> Iterator[int]:
-    while bits:
-        low = bits & -bits
-        yield low.bit_length() - 1
-        bits ^= low
+def numbers_of(bits: int) -> Iterator[int]:
+    """The numbers of the bits that are set, rising."""
+    held = bits.to_bytes(bits.bit_length() // 8 + 1, "little")
+    for match in _SET.finditer(held):
+        byte, first = held[match.start()], match.start() * 8
+        while byte:
+            low = byte & -byte
+            yield first + low.bit_length() - 1
+            byte ^= low
 
 
 def unpack(packed: bytes) -> int:
@@ -48,9 +54,9 @@ def unpack(packed: bytes) -> int:
         raise ValueError(f"a set of lessons: {error}") from error
 
 
-def as_bits(held: Iterable[int]) -> int:
-    """Numbers below PART as an int with those bits set."""
-    bits = bytearray(PART // 8)
+def as_bits(held: Iterable[int], size: int = PART) -> int:
+    """Numbers below `size` as an int with those bits set."""
+    bits = bytearray(-(-size // 8))
     for number in held:
         bits[number >> 3] |= 1 << (number & 7)
     return int.from_bytes(bits, "little")
