@@ -115,7 +115,7 @@ if [ -n "$remove" ]; then
   change rm -f "/usr/lib/sysusers.d/$user.conf"
   if [ "$kind" = box ]; then
     change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-{sticks,tv}.rules \
-      /usr/lib/sysusers.d/lessonbox-tv.conf
+      /usr/lib/sysusers.d/lessonbox-tv.conf /etc/chromium/policies/managed/lessonbox-tv.json
   fi
   other=lessonbox-county; [ "$kind" = box ] || other=lessonbox-web
   if [ ! -e "/etc/systemd/system/$other.service" ]; then change rm -rf /opt/lessonbox /opt/lessonbox-updater /opt/lessonbox.d; fi
@@ -208,6 +208,7 @@ if [ -n "$tv" ]; then
   change install -D -m 644 systemd/lessonbox-tv.sysusers /usr/lib/sysusers.d/lessonbox-tv.conf
   change systemd-sysusers /usr/lib/sysusers.d/lessonbox-tv.conf
   change install -D -m 644 systemd/70-lessonbox-tv.rules /etc/udev/rules.d/70-lessonbox-tv.rules
+  change install -D -m 644 systemd/lessonbox-tv.policy /etc/chromium/policies/managed/lessonbox-tv.json
 fi
 
 if [ -n "$enrolment" ] && [ ! -e "$data/enrolment.json" ]; then

@@ -383,11 +383,14 @@ def agent(data: Path, listen: str) -> None:
 def tv(url: str, data: Path, anyway: bool) -> None:
     """Show the lessons full screen on the box's own display, until it is ended.
 
-    Ends at once, with 3, where no display is connected.
+    Ends at once, with 3, where no display is connected; with 1 where no page came for a quarter of an hour.
     """
     import os
+    import signal
+    import time
 
     from appliance.tv import NO_DISPLAY, begin_anew, connected, draws, kiosk, sound
+    from appliance.tv_watch import Browser, GoneError, Watch
 
     outputs = connected()
     if not outputs and not anyway:
@@ -396,8 +399,22 @@ def tv(url: str, data: Path, anyway: bool) -> None:
     profile = data / "browser"
     begin_anew(profile)
     root = os.geteuid() == 0
-    command = kiosk(url, profile, os.environ, root=root, drawn=draws(), speakers=sound(outputs))
-    os.execv(command[0], command)
+    browser = Browser(kiosk(url, profile, os.environ, root=root, drawn=draws(), speakers=sound(outputs)))
+    watch = Watch(time.monotonic())
+    try:
+        while True:
+            browser.rest(10)
+            todo = watch.look(browser.shows(url, time.monotonic), time.monotonic())
+            if todo == "open":
+                click.echo("no page of the box: it is opened again")
+                browser.open(url, time.monotonic)
+            elif todo == "end":
+                click.echo("no page of the box: the browser is ended")
+                os.kill(browser.pid, signal.SIGTERM)
+                raise SystemExit(1)
+    except GoneError:
+        click.echo("the browser ended")
+        os.kill(browser.pid, signal.SIGTERM)  # cage, should it be left
 
 
 @cli.command()

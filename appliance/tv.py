@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from content_sync.errors import SetupError
 
@@ -14,7 +15,8 @@ ASOUND = Path("/proc/asound")
 #: What `lessonbox tv` ends with where no display is connected; its unit waits for one then.
 NO_DISPLAY = 3
 _BROWSERS = ("chromium", "chromium-browser")
-#: A kiosk: nothing to close, no questions, sound without a touch, nothing asked of the Internet.
+#: A kiosk: nothing to close, no questions, sound without a touch, nothing asked of the Internet. What a
+#: browser would offer over a page (to translate it, to keep a password) lessonbox-tv.policy says no to.
 _SWITCHES = (
     "--kiosk",
     "--autoplay-policy=no-user-gesture-required",
@@ -23,11 +25,16 @@ _SWITCHES = (
     "--log-level=3",
     "--disable-infobars",
     "--disable-session-crashed-bubble",
-    "--disable-features=Translate,MediaRouter",
+    # the address bar's pages, which nobody sees here, are half the work of a start
+    "--disable-features=Translate,MediaRouter,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup",
+    # Seconds, not 15: where disk and processor are slow the browser's own network gave up before it was
+    # heard, and the first page, already asked of it, stayed white for ever.
+    "--ipc-connection-timeout=600",
     "--disable-component-update",
     "--disable-background-networking",
     "--disable-sync",
     "--password-store=basic",
+    "--remote-debugging-pipe",  # for tv_watch.Browser
     "--overscroll-history-navigation=0",
 )
 _CACHE = 32 << 20
@@ -101,6 +108,8 @@ def kiosk(
     if browser is None:
         raise SetupError("chromium is not installed: apt-get install chromium cage")
     command = [browser, *_SWITCHES, f"--user-data-dir={profile}"]
+    if host := urlsplit(url).hostname:  # nothing else is asked for, over whatever line
+        command.append(f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {host}")
     if root:
         command.append("--no-sandbox")
     if not drawn:

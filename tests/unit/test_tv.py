@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.tv import begin_anew, connected, draws, kiosk, sound
+from appliance.tv_watch import Watch
 from content_sync.errors import SetupError
 
 ELD = "monitor_present\t\t{0}\neld_valid\t\t{0}\nmonitor_name\t\tSONY TV\n"
@@ -77,6 +78,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert not any(
         word.startswith(("--disable-gpu", "--alsa", "--disk-cache", "--no-sandbox")) for word in bare
     )
+    assert {"--remote-debugging-pipe", "--ipc-connection-timeout=600"} < set(bare)
+    assert "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1" in bare
     unit = kiosk("u", tmp_path, {"RUNTIME_DIRECTORY": "/run/tv"}, drawn=False, speakers="plug:x", which=which)
     assert {"--disable-gpu", "--alsa-output-device=plug:x", "--disk-cache-dir=/run/tv/cache"} <= set(unit)
     assert kiosk("u", tmp_path, {"DISPLAY": ":0"}, which=which)[0] == "/usr/bin/chromium"
@@ -84,3 +87,13 @@ def test_the_command(tmp_path: Path) -> None:
         kiosk("u", tmp_path, {}, which=lambda name: which(name) if name == "chromium" else None)
     with pytest.raises(SetupError, match="chromium"):
         kiosk("u", tmp_path, {}, which=lambda _: None)
+
+
+def test_a_browser_without_a_page_is_helped_and_then_given_up() -> None:
+    watch = Watch(0.0)
+    assert [watch.look(None, now) for now in (10.0, 300.0)] == ["", ""]  # a slow one comes up still
+    assert [watch.look(False, now) for now in (310.0, 360.0, 371.0)] == ["", "", "open"]
+    assert [watch.look(False, now) for now in (440.0, 492.0)] == ["", "open"]  # twice as long
+    assert watch.look(True, 500.0) == ""
+    assert [watch.look(False, now) for now in (510.0, 571.0)] == ["", "open"]
+    assert [watch.look(None, now) for now in (1399.0, 1401.0)] == ["", "end"]

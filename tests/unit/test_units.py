@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -97,3 +98,19 @@ def test_a_dry_run_lists_every_change_and_makes_none() -> None:
     ):
         assert any(change in line for line in listed), change
     assert done.stdout.endswith("Nothing was changed.\n")
+
+
+def test_the_television_has_its_policy_and_it_goes_with_it() -> None:
+    """What a browser would ask over a lesson is forbidden; --uninstall takes that away again."""
+    policy = json.loads((UNITS / "lessonbox-tv.policy").read_text("utf-8"))
+    assert policy["TranslateEnabled"] is False and policy["PasswordManagerEnabled"] is False
+    place = "/etc/chromium/policies/managed/lessonbox-tv.json"
+    for words, change in (("--tv", "would run: install -D"), ("--uninstall", "would run: rm -f")):
+        told = subprocess.run(
+            ["bash", str(ROOT / "install.sh"), "--dry-run", words], capture_output=True, text=True, check=True
+        ).stdout
+        assert any(line.startswith(change) and place in line for line in told.splitlines()), words
+    told = subprocess.run(
+        ["bash", str(ROOT / "install.sh"), "--dry-run"], capture_output=True, text=True
+    ).stdout
+    assert place not in told
