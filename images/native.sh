@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: native.sh ROOT | native.sh --remove ROOT     lends a system of another architecture this machine's own tools while it is being made:
+# usage: native.sh ROOT ARCH | native.sh --remove ROOT     lends a system of another architecture this machine's own tools while it is being made:
 # they lie before its own on the path, and a program that is not emulated is ten times as fast. None of them stays. Only dpkg knows
 # an architecture, and is told the other one.
 set -euo pipefail
@@ -21,7 +21,7 @@ if [ "$1" = --remove ]; then
   [ -d "$root/usr/lib64" ] || rm -f "$root/lib64"
   exit 0
 fi
-root=$1 second=''
+root=$1 arch=$2 second=''
 if [ -e "$root/usr/local/lent" ]; then second=yes; fi
 mkdir -p "$root/usr/local/bin"  # not there before base-files is set up
 if [ ! -e "$root/lib64" ]; then mkdir -p "$root/usr/lib64"; ln -s usr/lib64 "$root/lib64"; fi
@@ -49,5 +49,5 @@ if [ -n "$second" ]; then
   ln -s /usr/local/bin/perl "$root$perl"
 fi
 # dpkg itself works many times as long when emulated. Which machine it is for is one word in it, as long here as there.
-LC_ALL=C sed -i "s/\b$(dpkg --print-architecture)\b/$(apt-config dump --format '%v' APT::Architecture)/g" "$root/usr/local/bin/dpkg"
+LC_ALL=C sed -i "s/\b$(dpkg --print-architecture)\b/$arch/g" "$root/usr/local/bin/dpkg"
 ln -sfn /usr/local/bin/dash "$root/usr/bin/sh"

@@ -66,7 +66,7 @@ done
 
 if [ "$(dpkg --print-architecture)" != "$arch" ]; then
   options+=('--aptopt=DPkg::Path "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"')
-  options+=("--extract-hook=$here/native.sh \"\$1\"" "--essential-hook=$here/native.sh \"\$1\"" "--customize-hook=$here/native.sh --remove \"\$1\"")
+  options+=("--extract-hook=$here/native.sh \"\$1\" $arch" "--essential-hook=$here/native.sh \"\$1\" $arch" "--customize-hook=$here/native.sh --remove \"\$1\"")
 fi
 
 # What maintainer scripts would make is either made later, once, or never shipped: bytecode (slow when emulated), host keys.

@@ -204,7 +204,7 @@ def keeps(machine: Machine) -> tuple[str, int]:
         "findmnt -no SOURCE /var/lib/systemd",
         "journalctl --list-boots --no-pager -q | wc -l",
     )
-    assert int(size.removesuffix("M")) > 5000
+    assert int(size.removesuffix("M")) > 4500
     assert here == kept == journal and len(here) == 32
     assert data.startswith("/dev/vda") and clock == f"{data}[/system/systemd]"
     return here, int(boots)
