@@ -16,7 +16,7 @@ STRIP = 6
 
 def page_values(lesson: Lesson, this: Resource) -> dict[str, Any]:
     """What `_pages.html` shows of a resource: the page asked for, else the one where the class stopped, and
-    the strip around it, or the one that begins at `from`.
+    the strip around it, or the one that begins at `from`; `rest` are pages that have no image.
     """
     pages = this.with_role("page")
     of = len(pages)
@@ -32,6 +32,7 @@ def page_values(lesson: Lesson, this: Resource) -> dict[str, Any]:
         "of": of,
         "begin": begin + 1,
         "strip": STRIP,
+        "rest": max(0, (this.pages or 0) - of) if of else 0,
         "thumbs": [(n + 1, pages[n]) for n in range(begin, min(begin + STRIP, of))],
         "here": pages[page - 1] if of else None,
         "after": pages[page] if page < of else None,

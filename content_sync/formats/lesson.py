@@ -87,7 +87,8 @@ def check_chapters(chapters: tuple[Chapter, ...], stops: tuple[Stop, ...]) -> No
 @dataclass(frozen=True)
 class Resource:
     """One video, courseware, plan, quiz… of a lesson. `seconds` is the playing time, if known; `same_as` the
-    resource of this lesson that it is in another language.
+    resource of this lesson that it is in another language; `pages` how many a document has, where not all are
+    images.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Resource:
     chapters: tuple[Chapter, ...] = ()
     stops: tuple[Stop, ...] = ()
     same_as: str | None = None
+    pages: int | None = None
 
     def with_role(self, role: str) -> list[ResourceFile]:
         """Its files of one role, in order."""
@@ -159,7 +161,7 @@ def _resource_json(resource: Resource) -> dict[str, Any]:
             for f in resource.files
         ],
     }
-    for key in ("language", "licence", "source", "seconds", "same_as"):
+    for key in ("language", "licence", "source", "seconds", "same_as", "pages"):
         if getattr(resource, key) is not None:
             made[key] = getattr(resource, key)
     if resource.chapters:
@@ -233,6 +235,7 @@ def _parse_resource(value: object) -> Resource:
         chapters=chapters,
         stops=stops,
         same_as=maybe(value, "same_as", str, LessonError),
+        pages=maybe(value, "pages", int, LessonError),
     )
 
 

@@ -45,7 +45,8 @@ NewBar = Callable[[str, int, str], Bar]
 @dataclass(frozen=True)
 class Made:
     """What was made of one file. `parts`: the files of a zipped courseware or quiz by path; `refused`: it
-    must not be published; `failed`: its program could not read it; `notes`: (code, what) for people.
+    must not be published; `failed`: its program could not read it; `notes`: (code, what) for people;
+    `count`: how many pages there are, where `pages` are only the first of them.
     """
 
     pdf: FileId | None = None
@@ -56,6 +57,7 @@ class Made:
     failed: bool = False
     notes: tuple[tuple[str, str], ...] = ()
     light: FileId | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -354,8 +356,9 @@ def _made(
     shown = pages.get(pdf or file, {})
     notes = [(result["code"], result["error"]) for result in (first, shown, light) if "error" in result]
     listed = tuple(_files(shown)) if "pages" in shown else ()
-    if listed and shown["count"] > len(listed):
-        notes.append((MediaError.code, f"only the first {len(listed)} of {shown['count']} pages have images"))
+    count = shown["count"] if listed and shown["count"] > len(listed) else None
+    if count:
+        notes.append((MediaError.code, f"only the first {len(listed)} of {count} pages have images"))
     if first.get("odd"):
         notes.append((MediaError.code, f"an old board may not play it: {'; '.join(first['odd'])}"))
     if first.get("left_out"):
@@ -371,4 +374,5 @@ def _made(
         failed,
         tuple(notes),
         _file(light.get("light")),
+        count,
     )

@@ -125,6 +125,7 @@ def _resource(
         chapters=planned.chapters,
         stops=planned.stops,
         same_as=planned.same_as if planned.same_as in published else None,
+        pages=derived.count,
     )
 
 

@@ -17,6 +17,7 @@ import requests
 
 from appliance.web.pin import set_pin
 from content_sync.adapters.sqlite import StateReader
+from content_sync.formats.lesson import parse_lesson
 from tests.box import YUWEN, SmallBox, sample
 from tests.e2e.board import WebProcess
 from tests.e2e.programs import Box, County
@@ -225,5 +226,12 @@ def test_the_county_publishes_around_what_is_bad(
         ("E-MEDIA", "视频 坏.mp4"), ("E-MEDIA", "视频 空.mp4"),
     }, made["problems"]  # fmt: skip
     assert made["lessons"] == len(names), "all else is published"
-    images = list((county.data / "objects").rglob("*"))
-    assert len(images) < 1000, "ten thousand pages make no ten thousand files"
+    objects = [path for path in (county.data / "objects").rglob("*") if path.is_file()]
+    assert len(objects) < 1000, "ten thousand pages make no ten thousand files"
+    described = [path.read_bytes() for path in objects if path.stat().st_size < 1 << 20]
+    lessons = [parse_lesson(text) for text in described if b'"lessonbox-lesson/1"' in text]
+    stated = {
+        lesson.title: (r.pages, len(r.with_role("page"))) for lesson in lessons for r in lesson.resources
+    }
+    assert stated["万页"] == (10_000, 100), "boards can say how many pages have no image"
+    assert stated["正常"] == (None, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from content_sync.formats.lesson import KINDS, Lesson, Resource, ResourceFile
 from tests.box import YUWEN, SmallBox, png
 from tests.e2e.board import WebProcess
-from tests.e2e.browser import PHONE
+from tests.e2e.browser import BOARD, PHONE
 
 pytestmark = pytest.mark.browser
 Opener = Callable[..., Any]
@@ -21,7 +22,7 @@ PAGES, MANY = 12, 10_000
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
-    """A lesson with a document of 12 pages and one of 10,000."""
+    """A lesson with a document of 12 pages and one of 10,000, and one of 10,000 of which 12 are images."""
     box = SmallBox(tmp_path_factory.mktemp("box"))
     pages = [(f"课件/{n}.png", "page", png(320, 180, (20 * n, 90, 120))) for n in range(1, PAGES + 1)]
     main = ("课件.pdf", "main", b"%PDF-1.4\n%%EOF\n" + b" " * 900)
@@ -32,7 +33,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallBox, Lesson]:
         *(ResourceFile(f"书 pages/{n:05}.png", "page", sheet) for n in range(1, MANY + 1)),
     )
     book = Resource("r2", "courseware", KINDS["courseware"][1], "大书", "application/pdf", many)
-    lesson = box.lesson(YUWEN, "第六单元 祖国河山", 17, "古诗三首", (slides, book), unit_no=6)
+    first = (
+        ResourceFile("全书.pdf", "main", box.store(b"%PDF-1.4\n%whole\n%%EOF\n")),
+        *(ResourceFile(f"全书 pages/{n:03}.png", "page", sheet) for n in range(1, PAGES + 1)),
+    )
+    whole = replace(book, id="r3", title="全书", files=first, pages=MANY)
+    lesson = box.lesson(YUWEN, "第六单元 祖国河山", 17, "古诗三首", (slides, book, whole), unit_no=6)
     box.write(int(time.time()))
     return box, lesson
 
@@ -251,6 +257,36 @@ def test_ten_thousand_pages_are_windowed(
     tab.until("document.getElementById('at').textContent.indexOf('第10000页') === 0")
     wide, view = tab.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert wide <= view
+
+
+@pytest.mark.parametrize(
+    ("language", "script", "view"),
+    [("zh", True, BOARD), ("en", False, BOARD), ("en", True, PHONE), ("zh", False, PHONE)],
+    ids=["board", "board without script", "phone", "phone without script"],
+)
+def test_pages_that_are_in_the_pdf_only_are_told(
+    web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener, language: str, script: bool, view: Any
+) -> None:
+    """Where the images end the page says how many more there are, and opens the PDF that has them."""
+    tab = open_tab(viewport=view, java_script_enabled=script)
+    tab.page.goto(f"{web.url}/lesson/{made[1].id}/r3?page=1&lang={language}")
+    rest = tab.page.locator("#rest")
+    line = tab.page.inner_text(".line")
+    assert rest.is_hidden() and "10000" in line and "12" in line
+    tab.page.click("[data-k=more]")
+    rest.wait_for(state="visible")
+    said = {"zh": "后面9988页在 PDF 里", "en": "9988 more pages in the PDF"}
+    assert said[language] in rest.inner_text()
+    box = rest.bounding_box()
+    assert box["x"] + box["width"] <= view["width"] and box["height"] >= (64 if view is BOARD else 48)
+    tab.page.click("[data-k=t12]")
+    tab.page.locator("#at", has_text="12").wait_for()
+    assert rest.is_visible()
+    href = rest.get_attribute("href")
+    with urllib.request.urlopen(web.url + href) as answer:
+        assert answer.read().startswith(b"%PDF-1.4\n%whole")
+    tab.page.goto(f"{web.url}/lesson/{made[1].id}/r1?page=12")
+    assert not tab.page.locator("#rest").count(), "a document that is whole says nothing of it"
 
 
 def test_a_page_image_that_fails_is_told(

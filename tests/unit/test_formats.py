@@ -72,7 +72,9 @@ LESSON = Lesson(
     periods=3,
     resources=(
         Resource("r1", "video", "look", "望天门山", "video/mp4", (VIDEO, SUBTITLES), seconds=1100),
-        Resource("r2", "plan", "teach", "教案", "application/pdf", (PLAN,), licence="CC-BY-4.0"),
+        Resource(
+            "r2", "plan", "teach", "教案", "application/pdf", (PLAN,), licence="CC-BY-4.0", pages=10_000
+        ),
     ),
     language="zh-Hans",
 )

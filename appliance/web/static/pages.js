@@ -70,7 +70,7 @@
   function away() { if (beside) { beside.parentNode.removeChild(beside); beside = null; } }
   function take(made, href) {
     var sheet = made.getElementById('sheet'), held = doc.activeElement, key = held && held.getAttribute('data-k'), again;
-    each(['at', 'film', 'prev', 'next', 'zoom'], function (name) {
+    each(['at', 'film', 'rest', 'prev', 'next', 'zoom'], function (name) {
       var old = id(name), fresh = made.getElementById(name);
       if (old && fresh) { old.parentNode.replaceChild(doc.importNode(fresh, true), old); }
     });
