@@ -2,6 +2,8 @@
 PY := .venv/bin/python
 SELECT ?= not slow
 TESTS ?= tests
+# pytest's processes, each with a file of tests at a time (docs/decisions/0042); 0: one after the other
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-all lint docs screens manual ruffle image image-pi test-image test-image-pi test-install test-power test-update bench clean
 
@@ -17,10 +19,10 @@ demo: setup     ## a county and a box in this terminal (ARGS="--library DIR" for
 # tests/image makes whole systems and boots them: `make test-install`, `make test-image`, `make test-power`, `make test-update`.
 test:           ## all tests but the slow ones
 	@./setup.sh test
-	$(PY) -m pytest -m "$(SELECT)" --ignore=tests/image $(TESTS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(SELECT)" --ignore=tests/image $(TESTS)
 
-test-all:       ## the slow ones too
-	@$(MAKE) --no-print-directory test SELECT=
+test-all:       ## the slow ones too, one after the other
+	@$(MAKE) --no-print-directory test SELECT= WORKERS=0
 
 lint:           ## ruff and mypy
 	@./setup.sh test

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 IN_CI = bool(os.environ.get("CI"))
 ROOT = Path(__file__).resolve().parent.parent
+MEMORY = Path("/dev/shm")
 #: No test is about how fast this machine is: it may be shared.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Folders of tests lie in memory, where there is plenty: many tests did little but wait for the disk.
+    What boots and cuts the power (tests/image) has gigabytes, and stays on the disk."""
+    images = ROOT / "tests" / "image"
+    asked = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
+    whole = any(images.is_relative_to(path) for path in asked) and not config.getoption("ignore")
+    if whole or any(path.is_relative_to(images) for path in asked) or not os.access(MEMORY, os.W_OK):
+        return
+    if os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:  # some containers: scripts of tests would not start there
+        return
+    if min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > 4 << 30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -66,13 +81,9 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, _
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """A function that gives a TCP port of the loopback that nothing uses at that moment."""
+    from tests.e2e import programs
 
-    def pick() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return pick
+    return programs.free_port
 
 
 @pytest.fixture
@@ -89,13 +100,19 @@ def wait_until() -> Callable[..., None]:
 
 
 @pytest.fixture
+def disk_path() -> Generator[Path, None, None]:
+    """A folder on the disk, for what is about the disk itself."""
+    with tempfile.TemporaryDirectory(prefix="lesson-box-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
 def memory_path(tmp_path: Path) -> Generator[Path, None, None]:
     """A folder whose fsyncs cost nothing, where the machine has a file system in memory: thousands of small
     lives are lived there."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 1 << 30:
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < 1 << 30:
         yield tmp_path
         return
-    made = Path(tempfile.mkdtemp(prefix="lesson-box-", dir=memory))
+    made = Path(tempfile.mkdtemp(prefix="lesson-box-", dir=MEMORY))
     yield made
     shutil.rmtree(made, ignore_errors=True)

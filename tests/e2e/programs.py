@@ -5,8 +5,10 @@ Where they run is a `Place`: this machine's loopback, or a namespace of tests/ne
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -23,11 +25,22 @@ PATIENCE = 90.0
 _GET = "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1], timeout=10).read())"
 
 
+#: Ports that the system gives to no connection of its own (32768 and on); each worker of pytest has its part.
+_FIRST_PORT, _PORTS = 21_000, 2000
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 5
+_turns = itertools.count(random.randrange(_PORTS))
+
+
 def free_port() -> int:
-    """A TCP port that nothing uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing uses at this moment, and that was not given a moment ago."""
+    while True:
+        port = _FIRST_PORT + _WORKER * _PORTS + next(_turns) % _PORTS
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(check: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

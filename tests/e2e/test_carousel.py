@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from content_sync.formats.parcel import Head, read_records
 from tests.e2e import library
 from tests.e2e.programs import Box, County, free_port, wait_until
@@ -79,6 +81,7 @@ def test_a_point_that_can_only_listen(make_county: MakeCounty, make_box: MakeBox
     assert {path.read_bytes() for path in files} <= held
 
 
+@pytest.mark.slow  # in short: tests/unit/test_carousel_plan.py
 def test_cycles_count_on_and_carry_what_was_asked_for(make_county: MakeCounty, tmp_path: Path) -> None:
     county = make_county()
     library.lesson_of_noise(tmp_path / "tree", 1, 400_000, files=2)

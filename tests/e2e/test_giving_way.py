@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e import library
 from tests.e2e.programs import Box, County, wait_until
 
@@ -42,6 +44,7 @@ def playing(url: str) -> Iterator[None]:
         board.join(30)
 
 
+@pytest.mark.slow  # in short: tests/unit/test_streaming.py, test_throttle.py
 def test_a_stream_on_the_board_stops_the_fetch_and_it_goes_on(
     make_county: Callable[[], County], make_box: Callable[..., Box], tmp_path: Path
 ) -> None:

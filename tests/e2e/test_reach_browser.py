@@ -135,6 +135,7 @@ def test_every_page_suits_every_hand_and_eye(
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow  # in short: the one above, and that English pages say nothing in Chinese
 def test_every_page_suits_them_in_english_too(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
 ) -> None:

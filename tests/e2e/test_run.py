@@ -170,6 +170,7 @@ def test_reports_export_writes_what_is_not_acknowledged(boxes: tuple[County, Box
     assert batch.seq == 1 and batch.public_key is not None
 
 
+@pytest.mark.slow  # in short: test_agent.py, test_county_serve.py
 def test_the_real_county_counts_once_and_its_acknowledgement_empties_the_outbox(
     boxes: tuple[County, Box], tmp_path: Path
 ) -> None:

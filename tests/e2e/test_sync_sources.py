@@ -135,6 +135,7 @@ def test_union_of_a_damaged_drop_and_the_county(
     assert missing <= result["received"] <= 1.1 * missing
 
 
+@pytest.mark.slow  # in short: the two of a damaged drop above
 def test_a_drop_during_a_transfer_counts(make_county: MakeCounty, make_box: MakeBox, tmp_path: Path) -> None:
     """The line is so slow that only what the drop brings can complete the lesson in time."""
     county, files = published(make_county, tmp_path, 8_000_000)

@@ -58,7 +58,9 @@ class Hand:
         self.page.wait_for_url(lambda url: urlsplit(url).path == path)
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize(
+    "script", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["script", "plain"]
+)
 def test_from_the_door_to_a_quiz_on_paper(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener, script: bool
 ) -> None:

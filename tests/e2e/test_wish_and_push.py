@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.library import lesson_of_noise
 from tests.e2e.programs import Box, County, set_settings, wait_until
 
@@ -19,6 +21,7 @@ def lessons(box: Box) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow  # in short: tests/unit/test_plan.py, test_cards.py
 def test_what_is_wished_and_pushed_comes_first(
     make_county: Callable[[], County], make_box: Callable[..., Box], tmp_path: Path
 ) -> None:

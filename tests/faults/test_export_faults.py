@@ -106,7 +106,9 @@ def carriers(tmp_path: Path) -> tuple[Carrier, Path, Carrier]:
     return first, stick, Carrier(later, folder / "objects")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "killed" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_a_fault_at_every_operation_of_an_export(
     carriers: tuple[Carrier, Path, Carrier], tmp_path: Path, kind: str
 ) -> None:

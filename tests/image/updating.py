@@ -39,7 +39,7 @@ from tests.unit.updates import update_file
 NUMBER = 4_000_000_000
 OLD = 1000
 SIZE = 5 * 1024 * MIB
-PATIENCE = 1800.0
+PATIENCE = 3600.0
 DATA = "/var/lib/lessonbox"
 #: In shell: until root's program has ended its look.
 FREE = "while [ $(systemctl show -P ActiveState lessonbox-update) = activating ]; do sleep 1; done"

@@ -32,7 +32,7 @@ def offered(folder: Path, **values: object) -> Iterator[Client]:
         one.mkdir(parents=True)
     subprocess.run(["chown", f"{USER}:", drop], check=True)
     for one in (folder, *folder.parents):
-        if one != Path("/tmp") and str(one).startswith("/tmp/"):
+        if any(part.startswith("pytest-of-") for part in one.parts):  # guests pass through
             one.chmod(0o755)
     conf = folder / "smb.conf"
     conf.write_text(shares.smb_conf(settings, drop, own, USER))

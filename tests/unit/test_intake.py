@@ -212,7 +212,7 @@ def as_nobody() -> Iterator[None]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's files")
 def test_another_users_files_are_told_and_tried_again(tmp_path: Path, county: SmallCounty) -> None:
     for part in (tmp_path, *tmp_path.parents):
-        if part.stat().st_uid == 0 and str(part) not in ("/", "/tmp"):
+        if any(name.startswith("pytest-of-") for name in part.parts):
             part.chmod(0o755)
     box = OnDisk(tmp_path, county)
     fill(box.folder, county)

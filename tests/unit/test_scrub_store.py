@@ -78,9 +78,9 @@ def cached(path: Path) -> bool:
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_reading_for_the_scrub_leaves_the_page_cache_as_it_was(
-    tmp_path: Path, plain: bool, monkeypatch: pytest.MonkeyPatch
+    disk_path: Path, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, path = a_file_store(tmp_path)
+    store, path = a_file_store(disk_path)
     if plain:
         real = direct._opened
         monkeypatch.setattr(direct, "_opened", lambda where: _not_direct(real, where))
