@@ -326,7 +326,8 @@ def card(image: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 @pytest.fixture(scope="module", params=["virt", "raspi3b"])
 def machine(request: pytest.FixtureRequest, card: tuple[Path, Path]) -> Iterator[Machine]:
     with pi.booted(*card, request.param) as machine:
-        machine.wait_for("/", 900)
+        machine.wait_for("/", 1800)
+        print(f"{request.param}: first page after {machine.seconds():.0f} s")
         yield machine
 
 
