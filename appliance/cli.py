@@ -399,15 +399,16 @@ def tv(url: str, data: Path, anyway: bool) -> None:
     profile = data / "browser"
     begin_anew(profile)
     root = os.geteuid() == 0
-    browser = Browser(kiosk(url, profile, os.environ, root=root, drawn=draws(), speakers=sound(outputs)))
+    command = kiosk(url, profile, os.environ, root=root, drawn=draws(), speakers=sound(outputs))
+    browser = Browser(command, time.monotonic)
     watch = Watch(time.monotonic())
     try:
         while True:
             browser.rest(10)
-            todo = watch.look(browser.shows(url, time.monotonic), time.monotonic())
+            todo = watch.look(browser.shows(url), time.monotonic())
             if todo == "open":
                 click.echo("no page of the box: it is opened again")
-                browser.open(url, time.monotonic)
+                browser.open(url)
             elif todo == "end":
                 click.echo("no page of the box: the browser is ended")
                 os.kill(browser.pid, signal.SIGTERM)

@@ -25,7 +25,8 @@ class Browser:
     """A browser that hears on file 3 and answers on file 4 (`--remote-debugging-pipe`), a NUL after each
     message. It ends when this process does."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], clock: Callable[[], float]) -> None:
+        self._clock = clock
         (heard, self._to), (self._from, said) = _pipe(), _pipe()
         files = [(os.POSIX_SPAWN_DUP2, heard, 3), (os.POSIX_SPAWN_DUP2, said, 4)]
         self.pid = os.posix_spawn(command[0], command, os.environ, file_actions=files)
@@ -35,62 +36,60 @@ class Browser:
         self._asked = 0
         self._rest = b""
 
-    def shows(self, url: str, clock: Callable[[], float]) -> bool | None:
+    def shows(self, url: str) -> bool | None:
         """Whether a page of the site of `url` is open and answers; None where not even the browser does.
         Raises GoneError."""
-        pages = self._pages(clock)
+        pages = self._pages()
         if pages is None:
             return None
         site = "/".join(url.split("/", 3)[:3])
         for page in pages:
-            told = self._in(page, clock, "Runtime.evaluate", expression="location.href")
+            told = self._in(page, "Runtime.evaluate", expression="location.href")
             if str(told.get("result", {}).get("value", "")).startswith(site + "/"):
                 return True
         return False
 
-    def open(self, url: str, clock: Callable[[], float]) -> None:
+    def open(self, url: str) -> None:
         """Open it in place of what is there. Raises GoneError."""
-        pages = self._pages(clock)
+        pages = self._pages()
         if pages:
-            self._in(pages[0], clock, "Page.navigate", url=url)
-            self._in(pages[0], clock, "Page.bringToFront")  # keys went to the browser's own page of an error
+            self._in(pages[0], "Page.navigate", url=url)
+            self._in(pages[0], "Page.bringToFront")  # keys went to the browser's own page of an error
         elif pages is not None:
-            self._ask("Target.createTarget", clock, url=url)
+            self._ask("Target.createTarget", url=url)
 
     def rest(self, seconds: float) -> None:
         """Let it be for so long, or until it says something. Raises GoneError."""
         if select.select([self._from], [], [], seconds)[0]:
             self._read()
 
-    def _pages(self, clock: Callable[[], float]) -> list[str] | None:
-        targets = self._ask("Target.getTargets", clock).get("targetInfos")
+    def _pages(self) -> list[str] | None:
+        targets = self._ask("Target.getTargets").get("targetInfos")
         return None if targets is None else [it["targetId"] for it in targets if it["type"] == "page"]
 
-    def _in(self, page: str, clock: Callable[[], float], method: str, **words: object) -> dict[str, Any]:
-        session = self._ask("Target.attachToTarget", clock, targetId=page, flatten=True).get("sessionId")
+    def _in(self, page: str, method: str, **words: object) -> dict[str, Any]:
+        session = self._ask("Target.attachToTarget", targetId=page, flatten=True).get("sessionId")
         if session is None:  # it closed meanwhile
             return {}
         try:
-            return self._ask(method, clock, session, **words)
+            return self._ask(method, session, **words)
         finally:
-            self._ask("Target.detachFromTarget", clock, sessionId=session)
+            self._ask("Target.detachFromTarget", sessionId=session)
 
-    def _ask(
-        self, method: str, clock: Callable[[], float], session: str | None = None, **words: object
-    ) -> dict[str, Any]:
+    def _ask(self, method: str, session: str | None = None, **words: object) -> dict[str, Any]:
         """The answer; empty where it refuses, or says nothing in time."""
         self._asked += 1
         message = {"id": self._asked, "method": method, "params": words}
         if session is not None:
             message["sessionId"] = session
-        until = clock() + _ANSWER
+        until = self._clock() + _ANSWER
         try:
             os.write(self._to, json.dumps(message).encode() + b"\0")
         except BlockingIOError:  # it has not listened for long
             return {}
         except BrokenPipeError as error:
             raise GoneError from error
-        while (left := until - clock()) > 0:
+        while (left := until - self._clock()) > 0:
             if not select.select([self._from], [], [], left)[0]:
                 break
             for said in self._read():

@@ -59,7 +59,10 @@ class Hand:
 
 
 @pytest.mark.parametrize(
-    "script", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["script", "plain"]
+    # in short: the walk with script, and what each page's own tests do without
+    "script",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["script", "plain"],
 )
 def test_from_the_door_to_a_quiz_on_paper(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener, script: bool

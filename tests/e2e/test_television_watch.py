@@ -40,7 +40,9 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[B
     command = kiosk(url, tmp_path / "profile", {"DISPLAY": ":0"}, root=os.geteuid() == 0)
     real = shutil.which(command[0])
     assert real is not None
-    minded = Browser([real, "--headless=new", "--disable-dev-shm-usage", "--disable-gpu", *command[1:]])
+    minded = Browser(
+        [real, "--headless=new", "--disable-dev-shm-usage", "--disable-gpu", *command[1:]], time.monotonic
+    )
     yield minded, url
     try:
         os.kill(minded.pid, signal.SIGKILL)
@@ -51,23 +53,22 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[B
 
 def test_it_brings_the_page_back(browser: tuple[Browser, str], wait_until: Callable[..., None]) -> None:
     minded, url = browser
-    clock = time.monotonic
-    wait_until(lambda: minded.shows(url, clock) is False, seconds=60)  # up: an error
+    wait_until(lambda: minded.shows(url) is False, seconds=60)  # up: an error
     port = int(url.split(":")[2].split("/")[0])
     web = ThreadingHTTPServer(("127.0.0.1", port), Page)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     try:
-        minded.open(url, clock)
-        wait_until(lambda: minded.shows(url, clock) is True)
+        minded.open(url)
+        wait_until(lambda: minded.shows(url) is True)
         for process in psutil.Process(minded.pid).children(recursive=True):
             if "--type=renderer" in process.cmdline():
                 process.kill()
-        wait_until(lambda: minded.shows(url, clock) is False)
-        minded.open(url, clock)
-        wait_until(lambda: minded.shows(url, clock) is True)
+        wait_until(lambda: minded.shows(url) is False)
+        minded.open(url)
+        wait_until(lambda: minded.shows(url) is True)
     finally:
         web.shutdown()
         web.server_close()
     psutil.Process(minded.pid).kill()
     with pytest.raises(GoneError):
-        wait_until(lambda: minded.shows(url, clock) and False)
+        wait_until(lambda: minded.shows(url) and False)
