@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from content_sync.terminal import run
+from content_sync import loading
 
 
 def main() -> int:
     """Entry point of the console script; an exit code."""
+    loading.begin()
     from appliance.cli import cli
+    from content_sync.terminal import run
 
     return run(cli, "lessonbox")
 

@@ -10,9 +10,10 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths, county_urls, has_line, read_enrolment
 from appliance.health import checks

@@ -310,6 +310,7 @@ def agent(data: Path, listen: str) -> None:
     from appliance.asked import restart_asked
     from appliance.config import BoxPaths, county_urls, load_settings, token_source
     from appliance.helped import ClockSetter, Helper
+    from content_sync import loading
     from content_sync.adapters.clock import SystemClock
     from content_sync.adapters.files import lock_file
     from content_sync.adapters.http import HttpFetcher
@@ -351,6 +352,7 @@ def agent(data: Path, listen: str) -> None:
             paths.neighbours,
         )
         due, again, pulse = 0.0, False, Pulse()
+        loading.end()
         restart_asked(paths.incoming, "agent")  # before this beginning
         try:
             while not stopping.is_set() and not again:

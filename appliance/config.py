@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from appliance.network.lines import only_receives, parse_uplinks
 from appliance.network.wanted import check_network
@@ -168,8 +169,7 @@ BOX_SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class BoxPaths:
+class BoxPaths(Struct, frozen=True):
     """Where each file of a box lies."""
 
     data: Path

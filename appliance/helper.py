@@ -17,9 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from appliance.helped import CLOCK_FORMAT, MEDIA
 from appliance.sticks import mount_sources
@@ -49,8 +50,7 @@ _DRIVERS = {"ntfs": "ntfs3"}
 _SAFE = "nosuid,nodev,noexec"
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """The machine, as far as the helper changes it. `run` gives what a command said; `mounts`: what is
     mounted in MEDIA and which device each is."""
 

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 from tqdm import tqdm
 
 from appliance.announce.mdns import lan_addresses
@@ -33,8 +33,7 @@ _TRIES = 4
 _TURN = 0.25
 
 
-@dataclass
-class Child:
+class Child(Struct):
     """One program. `process` is None while it waits to be started again at `start_at`."""
 
     name: str
@@ -47,8 +46,7 @@ class Child:
     error: str = ""
 
 
-@dataclass
-class Supervisor:
+class Supervisor(Struct):
     """Starts the programs, passes on what they print, starts them again. `say` prints a line."""
 
     commands: dict[str, Sequence[str]]

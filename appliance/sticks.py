@@ -9,9 +9,10 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import BusyError, FormatError, LessonBoxError, NotFoundError
@@ -30,8 +31,7 @@ _TOLD = ("wanted", "batches", "lessons", "asked", "left_lessons", "left_bytes", 
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-@dataclass(frozen=True)
-class Stick:
+class Stick(Struct, frozen=True):
     """A medium that is mounted. `free`: bytes, None when it can't be asked."""
 
     path: str
@@ -40,8 +40,7 @@ class Stick:
     free: int | None
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """What is to be done with the stick at `path`."""
 
     do: str

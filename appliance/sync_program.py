@@ -20,6 +20,7 @@ from appliance.helped import Helper
 from appliance.sticks import Desk
 from appliance.wiring import SyncBox, open_box
 from appliance.wishes import WishBook
+from content_sync import loading
 from content_sync.adapters.drops import Folders
 from content_sync.adapters.files import lock_file, read_capped, write_durable
 from content_sync.adapters.local_requests import requests as local_requests
@@ -126,6 +127,7 @@ def _serve(data: Path) -> None:
     restart_asked(BoxPaths(data).incoming, "sync")  # before this beginning
     with _running(data, watch=True) as (box, wake):
         requests, pulse = _Requests(BoxPaths(data), box), Pulse()
+        loading.end()
         while True:
             pulse.beat()
             wake.clear()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from appliance.asked import pause_left
 from appliance.config import BoxPaths, county_urls, has_line, load_settings, read_enrolment, token_source
@@ -40,8 +41,7 @@ from content_sync.formats.canonical import dump
 from content_sync.settings import Settings
 
 
-@dataclass
-class SyncBox:
+class SyncBox(Struct):
     """The parts of a running sync; `close` ends them in order."""
 
     engine: Engine

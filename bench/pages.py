@@ -1,9 +1,10 @@
-"""Pages beside Kolibri: `python -m bench.pages --data BOX --kolibri VENV [--rounds 5]`.
+"""Pages beside Kolibri: `python -m bench.pages --data DATA --box VENV --kolibri VENV [--rounds 5]`.
 
-BOX is a box's data folder (tests/e2e/screens.py shows how one is made), VENV an environment with Kolibri of
-PyPI in it, which is set up afresh for this run. Measured in the same chromium, each with an empty cache:
-bytes and requests of the first page, first contentful paint; of the servers CPU a page (what the process and
-its children used while the first page was asked for again and again), memory at rest, start to first page.
+DATA is a box's data folder (tests/e2e/screens.py shows how one is made); the environments are as `pip
+install` makes them, of this repository and of Kolibri, which is set up afresh for this run. Measured in the
+same chromium, each with an empty cache: bytes and requests of the first page, first contentful paint; of the
+servers CPU a page (what the process and its children used while the first page was asked for again and
+again), memory at rest, start to first page.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -145,12 +145,6 @@ def measure(command: list[str], url: str, environment: dict[str, str], playwrigh
         return Figures(start, began, idle, cpu, kilobytes, requests, paint)
 
 
-def installed(folder: Path) -> dict[str, str]:
-    """Our environment with modules compiled once, as any installation has them."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return kept | {"PYTHONPYCACHEPREFIX": str(folder)}
-
-
 def kolibri_ready(venv: Path, home: Path) -> dict[str, str]:
     """A device of Kolibri's that has been set up, so that its first page is the one that learners see."""
     environment = os.environ | {"KOLIBRI_HOME": str(home), "PYTHONWARNINGS": "ignore", "LANG": "C.UTF-8"}
@@ -167,17 +161,18 @@ def main() -> None:
     """Measure and print the table."""
     reader = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     reader.add_argument("--data", type=Path, required=True)
+    reader.add_argument("--box", type=Path, required=True)
     reader.add_argument("--kolibri", type=Path, required=True)
     reader.add_argument("--rounds", type=int, default=3)
     chosen = reader.parse_args()
     found: dict[str, list[Figures]] = {"Lesson Box": [], "Kolibri": []}
     with tempfile.TemporaryDirectory(prefix="lessonbox-pages-") as name, sync_playwright() as playwright:
-        other, own = kolibri_ready(chosen.kolibri, Path(name, "kolibri")), installed(Path(name, "compiled"))
+        own, other = dict(os.environ), kolibri_ready(chosen.kolibri, Path(name, "kolibri"))
         for number in range(chosen.rounds):
             port, more = free_port(), free_port()
-            ours = [sys.executable, "-m", "appliance", "web", "--data", str(chosen.data), "--listen"]
+            ours = [str(chosen.box / "bin" / "lessonbox"), "web", "--data", str(chosen.data), "--listen"]
             ours.append(f"127.0.0.1:{port}")
-            if not number:  # nothing is compiled yet
+            if not number:  # no template is compiled yet
                 with served(ours, f"http://127.0.0.1:{port}/", own):
                     pass
             found["Lesson Box"].append(measure(ours, f"http://127.0.0.1:{port}/", own, playwright))

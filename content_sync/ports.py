@@ -7,9 +7,10 @@ Errors: an adapter raises LessonBoxError subclasses only; `retryable` tells whet
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:  # all programs load this module, each with few of these
     from content_sync.core.account import Reading
@@ -38,8 +39,7 @@ class Clock(Protocol):
         """`ntp` when the kernel says that the clock is synchronised, else `system`."""
 
 
-@dataclass(frozen=True)
-class CollectionRow:
+class CollectionRow(Struct, frozen=True):
     """A collection as state.db knows it; `lessons` are listed in it, `present` of them can be shown."""
 
     id: str
@@ -53,8 +53,7 @@ class CollectionRow:
     present: int
 
 
-@dataclass(frozen=True)
-class LessonRow:
+class LessonRow(Struct, frozen=True):
     """A lesson as state.db knows it. `wanted` and `present` are infohashes; times are unix seconds.
 
     `repairing`: teachers saw it until a file of it was found damaged on the disk. `week`: of the teaching
@@ -94,8 +93,7 @@ class LessonRow:
         return self.present == self.wanted
 
 
-@dataclass(frozen=True)
-class TallyRow:
+class TallyRow(Struct, frozen=True):
     """A collection in figures: its lessons, those that are here in some version, those that arrive; bytes of
     its newest versions, of these here, of what teachers see. `waiting`: lessons that are not here whole in
     their newest version; `told` of them are expected at a known time, all of those until `last`."""
@@ -112,8 +110,7 @@ class TallyRow:
     last: int | None
 
 
-@dataclass(frozen=True)
-class LocalRow:
+class LocalRow(Struct, frozen=True):
     """A lesson of the school's own, as state.db knows it: whether it is `offered` to the county, is a
     `basket`, came from another box (`origin`), and the titles of resources that the disk has lost."""
 
@@ -124,8 +121,7 @@ class LocalRow:
     damaged: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class PlannedRow:
+class PlannedRow(Struct, frozen=True):
     """What the plan says of a lesson that is not here in its newest version: how much it is needed
     (core/calendar.py), why it is not here (code and facts of core/reason.py), between which times it is
     expected (unix seconds; None: not known), when it made room for others."""
@@ -139,8 +135,7 @@ class PlannedRow:
     evicted: int | None = None
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Something that needs a person: code, what it is about, a sentence in Chinese, unix seconds."""
 
     code: str
@@ -338,8 +333,7 @@ class Stick(Protocol):
         """Delete files durably; those that are not there are passed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class DropStat:
+class DropStat(Struct, frozen=True):
     """A file in a drop folder as the last scan saw it; or a member of an archive there, whose path is the
     archive's, `//` and a name (formats.md 10). `inode` is 0 where the file system gives no lasting one."""
 
@@ -349,8 +343,7 @@ class DropStat:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropPart:
+class DropPart(Struct, frozen=True):
     """Leaves of a run of a drop file's blocks, from block `first` on. `last`: the file was read to its end.
 
     `sha256` is that of the whole of a file that may be signed metadata. `named` is one byte a block: 1 when
@@ -368,8 +361,7 @@ class DropPart:
     archive: int = 0
 
 
-@dataclass(frozen=True)
-class DropFolder:
+class DropFolder(Struct, frozen=True):
     """A configured drop folder: whether it is looked through by the clock alone (`polled`), what is wrong
     with it, if anything, and whether consumed files are deleted there."""
 
@@ -379,8 +371,7 @@ class DropFolder:
     delete: bool = False
 
 
-@dataclass(frozen=True)
-class DropCounts:
+class DropCounts(Struct, frozen=True):
     """Files in drop folders, archives as one each: `seen` were read, of these `useful` hold blocks that a
     release names, `foreign` none; `consumed` are durable here in every byte, those deleted since included."""
 
@@ -498,8 +489,7 @@ class ReceivedStore(Protocol):
         """Take a file away; without a root what was copied of one."""
 
 
-@dataclass(frozen=True)
-class JobFile:
+class JobFile(Struct, frozen=True):
     """A file of a job, in the torrent's order: where it lies, and which blocks of it are verified.
 
     `have` is one byte a block (1: verified), or None for a whole object, which must never be written.
@@ -513,8 +503,7 @@ class JobFile:
     wanted: bool = True
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """A package to fetch (some blocks lack) or to hand on (all files are objects). `news`: it has only just
     come, so it is worth the bytes to tell the county's tracker that it is here too, for a while."""
 
@@ -533,8 +522,7 @@ class Job:
         return all(file.have is None or not file.wanted for file in self.files)
 
 
-@dataclass(frozen=True)
-class JobProgress:
+class JobProgress(Struct, frozen=True):
     """What a job moves now: bytes of the package that the swarm holds, bytes a second, peers, whether the
     web seed helps, pieces that came and did not fit their hash."""
 
@@ -561,8 +549,7 @@ class Fec(Protocol):
         is not checked, so neither is what comes out."""
 
 
-@dataclass(frozen=True)
-class Shards:
+class Shards(Struct, frozen=True):
     """A group of symbols or blocks in the stash: how many, and when the last one came (rising numbers)."""
 
     group: str
@@ -688,8 +675,7 @@ class Probe(Protocol):
         """End."""
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(Struct, frozen=True):
     """Another box nearby: its id and its address without a closing slash, like http://192.168.1.7:8080. Both
     are hearsay: whatever comes from there is checked block by block."""
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import SettingError, UsageError
 
 Value = str | int | bool | tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting. `default` also gives the type: str, int, bool or a tuple of str. `unit` is for people."""
 
     name: str

@@ -110,14 +110,15 @@ def publish(sources: tuple[Path, ...], data: Path, allow_date: bool, withdraw: b
 
 
 def _show_published(done: Published, as_json: bool) -> None:
-    import dataclasses
     import sys
+
+    import msgspec
 
     from content_sync.terminal import show, size_text
 
     for problem in done.problems:
         print(f"warning {problem.line()}", file=sys.stderr)
-    result = dataclasses.asdict(done)
+    result = msgspec.to_builtins(done)
     show(
         result,
         as_json,
@@ -194,8 +195,9 @@ def collect(data: Path, dry_run: bool, as_json: bool) -> None:
 
     Sources are not touched. May run while `county serve` does.
     """
-    import dataclasses
     import time
+
+    import msgspec
 
     from content_sync.terminal import show, size_text
     from county.config import CountyPaths, load_settings
@@ -203,7 +205,7 @@ def collect(data: Path, dry_run: bool, as_json: bool) -> None:
 
     done = run(CountyPaths(data), load_settings(data), time.time, dry_run)
     show(
-        dataclasses.asdict(done),
+        msgspec.to_builtins(done),
         as_json,
         lambda r: (
             f"{'would delete' if dry_run else 'deleted'} {r['objects']} files of lessons, {r['targets']} of"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from content_sync.terminal import absolute, absolute_or_none, chinese
 from county.cli_options import data_option, json_option
@@ -66,8 +66,7 @@ def sign_image(image: Path, data: Path, as_json: bool) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """What the command was told."""
 
     device: str | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped
 from content_sync.errors import SetupError
@@ -89,8 +90,7 @@ COUNTY_SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class CountyPaths:
+class CountyPaths(Struct, frozen=True):
     """Where each file of a county lies."""
 
     data: Path

@@ -6,10 +6,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from content_sync.errors import DiskFullError, LessonBoxError, NewerDataError, SetupError, StorageError
 from content_sync.formats.hashtree import FileId
@@ -19,8 +20,7 @@ SCHEMA = 1
 _WAIT_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class PackageRow:
+class PackageRow(Struct, frozen=True):
     """A package: its torrent's and leaves file's names in a release. `made` is unix seconds."""
 
     infohash: str
@@ -35,8 +35,7 @@ class PackageRow:
     made: int
 
 
-@dataclass(frozen=True)
-class LessonRow:
+class LessonRow(Struct, frozen=True):
     """A lesson as it was last published; `withdrawn` (unix seconds) once a release left it out."""
 
     id: str
@@ -52,8 +51,7 @@ class LessonRow:
     withdrawn: int | None = None
 
 
-@dataclass(frozen=True)
-class SourceRow:
+class SourceRow(Struct, frozen=True):
     """What a source file was when it was read; `path` as the system spells it."""
 
     path: bytes
@@ -64,8 +62,7 @@ class SourceRow:
     root: str
 
 
-@dataclass(frozen=True)
-class ReleaseRow:
+class ReleaseRow(Struct, frozen=True):
     """A published release."""
 
     number: int
@@ -76,8 +73,7 @@ class ReleaseRow:
     new_bytes: int
 
 
-@dataclass(frozen=True)
-class BoxRow:
+class BoxRow(Struct, frozen=True):
     """A box for which an enrolment file was made at `enrolled` (unix seconds)."""
 
     id: str
@@ -101,8 +97,8 @@ _LATER = (
 )
 
 
-def _columns(row: type) -> str:
-    return ", ".join(field.name for field in fields(row))
+def _columns(row: type[Struct]) -> str:
+    return ", ".join(row.__struct_fields__)
 
 
 def _storage(error: sqlite3.Error) -> LessonBoxError:
@@ -188,8 +184,8 @@ class Library:
                 self._connection.execute("ROLLBACK")
             raise _storage(error) from error
 
-    def _put(self, table: str, row: type, rows: Iterable[Any], verb: str = "REPLACE") -> None:
-        names = [field.name for field in fields(row)]
+    def _put(self, table: str, row: type[Struct], rows: Iterable[Any], verb: str = "REPLACE") -> None:
+        names = row.__struct_fields__
         marks = ", ".join("?" * len(names))
         try:
             self._connection.executemany(
@@ -263,7 +259,7 @@ class Library:
     def published(self, prefix: str) -> PackageRow | None:
         """The package of the newest release whose infohash begins with these hex digits."""
         row = self._one(
-            f"SELECT {', '.join('p.' + field.name for field in fields(PackageRow))} FROM package p"
+            f"SELECT {', '.join('p.' + name for name in PackageRow.__struct_fields__)} FROM package p"
             " JOIN lesson l ON l.id = p.lesson AND l.infohash = p.infohash"
             " WHERE p.infohash >= ? AND p.infohash < ? AND l.withdrawn IS NULL",
             (prefix, prefix + "g"),

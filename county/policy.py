@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.adapters.files import read_capped
 from content_sync.errors import FormatError, NotFoundError, UsageError
@@ -32,8 +34,7 @@ from county.setup import collection_pattern
 _KINDS = {word: kind for kind, (word, _, _) in KINDS.items()}
 
 
-@dataclass(frozen=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """What is to be changed; what is None or empty stays. `deadlines`: `LESSON=TIME`, `renditions`:
     `KIND=full|light|none`, `term`: `START:WEEKS:VOLUME`; `cards` are added, those with an id of `withdrawn`
     taken away; `clear`: parts that become as by default; `file`: JSON of parts as in formats.md 5.1 and 5.2

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from content_sync.ports import Clock
 from content_sync.settings import Settings
@@ -35,8 +36,7 @@ class PerThread(Generic[T]):
         return value
 
 
-@dataclass(frozen=True)
-class Services:
+class Services(Struct, frozen=True):
     """What the routes use."""
 
     paths: CountyPaths

@@ -6,9 +6,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from werkzeug.security import generate_password_hash
 
 from content_sync.adapters.files import make_folder, storage_errors, sync_folder, write_durable
@@ -36,8 +36,7 @@ _UNFINISHED = "init.unfinished"
 _MADE = ("keys", "public", "objects", "library.db", "library.db-wal", "library.db-shm")
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Struct, frozen=True):
     """What `init` made: where the root key lies, and the new staff account."""
 
     root_key: Path

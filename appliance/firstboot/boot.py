@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from appliance.config import BoxPaths, read_enrolment
 from appliance.firstboot import console, network
@@ -83,8 +84,7 @@ class Host(Protocol):
         """WELL, TROUBLE or NOT_ENROLLED by a lamp, where there is one."""
 
 
-@dataclass
-class Boot:
+class Boot(Struct):
     """One start. `card`: the FAT partition's folder; `run`: /run; `now`: unix seconds, as far as known."""
 
     card: Path

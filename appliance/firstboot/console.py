@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from appliance.config import BoxPaths, load_settings, read_enrolment
 from appliance.health.faults import WELL, fault_codes, fault_of, spoken, urgency
@@ -23,8 +24,7 @@ _OWN = "lessonbox-firstboot"
 _WIDTH, _MOST, _LINES = 76, 6, 2
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """A problem as a console says it: its code, and what happened, in English."""
 
     code: str

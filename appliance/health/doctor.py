@@ -10,10 +10,11 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from appliance.agent import read_floor
 from appliance.announce.avahi import avahi_host_name
@@ -40,8 +41,7 @@ MANY_BATCHES = 50
 _REMEDIES = {cls.code: cls("").remedy for cls in errors.all_errors()}
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     """What was looked at and what was found; `code` is empty when it is well."""
 
     name: str

@@ -9,8 +9,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from appliance.health import probes
 from appliance.health.probes import Found
@@ -36,8 +37,7 @@ def _plain() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """Where the machine tells of itself; tests put a folder and recorded words there."""
 
     root: Path = Path("/")

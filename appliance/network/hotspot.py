@@ -7,7 +7,8 @@ Every name leads to the box, so that a telephone's own test of the network ends 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import SettingError
 
@@ -24,8 +25,7 @@ _MOST_STATIONS = 60
 _NCSI = ("131.107.255.255", "fd3e:4f5a:5b81::1")
 
 
-@dataclass
-class Rule:
+class Rule(Struct):
     """Whether the hotspot shall be there, looked at again and again."""
 
     wanted: bool = False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from content_sync.adapters.metering import is_modem
 from content_sync.errors import SettingError
@@ -36,8 +37,7 @@ def only_receives(uplinks: Mapping[str, str]) -> bool:
     return set(uplinks.values()) == {RECEIVE}
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """One interface. `up`: it has a carrier; `addresses`: its IPv4 addresses; `out`: why it is no LAN:
     `metered`, `free`, `receive` as box.toml says, `modem` as the kernel shows; empty: boards are on it."""
 

@@ -9,9 +9,10 @@ import logging
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from appliance.config import BoxPaths, load_settings, read_enrolment
 from appliance.helped import Helper
@@ -150,8 +151,7 @@ def on_air() -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Struct, frozen=True):
     """lan.json, as far as it can be read."""
 
     name: str = ""

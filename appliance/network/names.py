@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 LLMNR_PORT, LLMNR_GROUP = 5355, "224.0.0.252"
 NETBIOS_PORT = 137
@@ -19,8 +20,7 @@ _ACTIVE = 0x0400
 _REGISTER, _ACTIVE_ERROR = 5, 6
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """A packet that was understood. `answer`: what to send back to its sender; `claims`: the address of
     somebody who says that the name is his."""
 

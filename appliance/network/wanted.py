@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.network import hotspot
 from appliance.network.lines import parse_uplinks
@@ -40,8 +41,7 @@ def _plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-@dataclass(frozen=True)
-class Wifi:
+class Wifi(Struct, frozen=True):
     """The own Wi-Fi. `password`: empty when it is open."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.school.database import School
 from content_sync.errors import LocalError
@@ -13,8 +14,7 @@ from content_sync.formats.local import MOST_FILES, PREFIX, clean
 _MOST_BASKETS, _MOST_NAME = 200, 40
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Struct, frozen=True):
     """A resource in a basket, and what it was called when it was put in."""
 
     lesson: str
@@ -24,8 +24,7 @@ class Item:
     lesson_title: str
 
 
-@dataclass(frozen=True)
-class Basket:
+class Basket(Struct, frozen=True):
     """A basket. `lesson`: the local lesson that it was shared as, if it was."""
 
     id: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.school.database import School
 from appliance.school.rooms import Room
@@ -19,8 +20,7 @@ _MAX_SEEN = 20_000
 _COUNTY = "county:"
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(Struct, frozen=True):
     """A lesson that somebody wants taught. `rooms`: ids; `names`, `grades`: what the county named rooms by;
     all empty: every board. Times are unix seconds, None where none is set or known."""
 
@@ -53,8 +53,7 @@ class Card:
         return now is None or (self.begin or now) <= now <= (self.until or now)
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What became of a card in a spot."""
 
     spot: str

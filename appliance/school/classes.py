@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from appliance.school.timetable import Period
 from appliance.usage.sessions import Step
@@ -25,8 +26,7 @@ EARLY = 15  # minutes before a period at which a name is for that period
 _DAY = 86_400
 
 
-@dataclass(frozen=True)
-class Tap:
+class Tap(Struct, frozen=True):
     """A name tapped at a board. `over`: when somebody said that the class is over."""
 
     id: str
@@ -39,8 +39,7 @@ class Tap:
     over: int | None = None
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Struct, frozen=True):
     """What counting knows of the school. `places`: board -> room; `mixed`: rooms of several grades;
     `periods`: empty where nobody has set them; `training`: whether a lesson is of the training shelf."""
 
@@ -50,8 +49,7 @@ class Room:
     training: Callable[[str], bool] = lambda lesson: False
 
 
-@dataclass(frozen=True)
-class Class:
+class Class(Struct, frozen=True):
     """A class that counts. `id` follows from the first of its taps; `mono`: when its first activity began."""
 
     id: str
@@ -66,8 +64,7 @@ class Class:
     period: int | None
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """How long a tap holds. `slot`: taps of one slot make one class; `until`: after that no tap can join."""
 
     tap: Tap

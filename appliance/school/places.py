@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.school.database import School
 from appliance.school.rooms import Place
@@ -20,8 +21,7 @@ MOST, _MOST_WAITING = 20_000, 1_000
 _Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """A resource of a lesson and where the class stopped in it: second, page or question; 0: at its end."""
 
     lesson: str

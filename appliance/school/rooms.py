@@ -6,7 +6,8 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from appliance.school.database import School
 from content_sync.errors import FormatError, NotFoundError, TooBigError
@@ -18,8 +19,7 @@ _NAME = 40
 _COLUMNS = "room.id, name, grades, editions, turns"
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Struct, frozen=True):
     """A classroom: its grades (several in a 复式 room) and the edition that it uses of each subject.
 
     `turns`: (grade, minutes), who is taught how long in each period, in this order; empty: no such plan.
@@ -32,8 +32,7 @@ class Room:
     turns: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a browser stands: its room, if somebody said so, and the hand that its ledge is laid out for."""
 
     room: Room | None = None

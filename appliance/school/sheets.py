@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from appliance.school.classes import KINDS, Class
 from appliance.school.database import School
@@ -23,8 +25,7 @@ _FROM = (
 )
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """The class sheet (课堂反馈表): 1 is best, 3 worst, 0 not said. `tried`, `solved`: a training's
     self-test."""
 
@@ -36,8 +37,7 @@ class Sheet:
     tried: int | None = None
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A class as it is shown. `day` is local, None where nobody knows it; `number`: its place in the book."""
 
     id: str
@@ -55,8 +55,7 @@ class Kept:
     sheet: Sheet | None
 
 
-@dataclass
-class Week:
+class Week(Struct):
     """Classes of one week. `key`: its Monday, or `n` and the number of the first of the classes of one boot
     whose days nobody knows."""
 
@@ -65,8 +64,7 @@ class Week:
     classes: list[Kept] = field(default_factory=list)
 
 
-@dataclass
-class Score:
+class Score(Struct):
     """How many classes of each kind."""
 
     teach: int = 0
@@ -109,7 +107,7 @@ def save_sheet(school: School, tap: str, sheet: Sheet) -> None:
     with school.write() as db:
         if not db.execute("SELECT 1 FROM tap WHERE id = ?", (tap,)).fetchone():
             raise NotFoundError("there is no such class")
-        db.execute("INSERT OR REPLACE INTO sheet VALUES (?, ?, ?, ?, ?, ?, ?)", (tap, *vars(sheet).values()))
+        db.execute("INSERT OR REPLACE INTO sheet VALUES (?, ?, ?, ?, ?, ?, ?)", (tap, *astuple(sheet)))
 
 
 def sheet_of(school: School, tap: str) -> Sheet | None:

@@ -12,8 +12,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from appliance.school.classes import BACK, MODES, SILENCE, WINDOW, Class, Holding, Room, Tap, count, hold
 from appliance.school.database import School
@@ -38,8 +40,7 @@ _CLASS = "id, tap, teacher, place, kind, lesson, seconds, boot, mono, period"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(Struct, frozen=True):
     """What counting asks of the library. `floor`: the newest signed time; `offset`: minutes east of UTC."""
 
     title: Callable[[str], str]
@@ -48,8 +49,7 @@ class Library:
     offset: Callable[[], int]
 
 
-@dataclass(frozen=True)
-class Now:
+class Now(Struct, frozen=True):
     """Who teaches at a place: the tap and whether it made a class already."""
 
     tap: str
@@ -158,7 +158,7 @@ class Tally:
             db.execute(
                 f"INSERT OR IGNORE INTO class ({_CLASS}, title, wall, source)"
                 " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, wall + ? - mono, source FROM tap WHERE id = ?",
-                (*vars(one).values(), self._library.title(one.lesson), one.mono, one.tap),
+                (*astuple(one), self._library.title(one.lesson), one.mono, one.tap),
             )
         db.executemany("UPDATE tap SET settled = 1 WHERE id = ?", [(identity,) for identity in done])
 

@@ -10,7 +10,8 @@ import hmac
 import re
 import secrets
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.digits import digest, wait_after
 from appliance.school.database import School
@@ -24,8 +25,7 @@ _PIN = re.compile(r"[0-9]{4,6}")
 _COLUMNS = "id, name, subjects, pin IS NOT NULL AS locked, gone"
 
 
-@dataclass(frozen=True)
-class Teacher:
+class Teacher(Struct, frozen=True):
     """`id` is random and says nothing of the person; `locked`: there is a PIN; `gone`: off the list."""
 
     id: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.school.database import School
 from appliance.school.rooms import Room
@@ -24,8 +25,7 @@ _TEACHER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = 20
 
 
-@dataclass(frozen=True, order=True)
-class Period:
+class Period(Struct, frozen=True, order=True):
     """A period (节) of the school day, `ends` not included."""
 
     no: int
@@ -40,8 +40,7 @@ USUAL = tuple(
 )
 
 
-@dataclass(frozen=True, order=True)
-class Slot:
+class Slot(Struct, frozen=True, order=True):
     """What a grade has in a period of a weekday; `weeks`: every one, odd or even ones."""
 
     weekday: int
@@ -57,8 +56,7 @@ class Slot:
         return self.weekday, self.period, self.grade, self.weeks
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """A slot on a day: the period it is held in, and how many days ahead (0: today)."""
 
     period: Period
@@ -71,8 +69,7 @@ class Held:
         return self.slot.subject
 
 
-@dataclass(frozen=True)
-class Timetable:
+class Timetable(Struct, frozen=True):
     """The timetable of one room."""
 
     periods: tuple[Period, ...] = USUAL
@@ -126,8 +123,7 @@ def minute_of(when: datetime.datetime) -> int:
     return when.hour * 60 + when.minute
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """Where a grade of a 复式 room stands in its period: `teaching` now, for `left` minutes more, or `until`
     its turn (None: it had its last), and the stretches of the period as (minutes, taught)."""
 

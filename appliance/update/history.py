@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import LessonBoxError
@@ -15,8 +17,7 @@ _MOST = 20
 _CAP = 64 << 10
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """An update that was tried: it went well, or `why` not. `at` by this machine's clock, unix seconds."""
 
     number: int

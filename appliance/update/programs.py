@@ -13,8 +13,10 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from appliance.update import kept
 from appliance.update.check import PROGRAMS
@@ -37,8 +39,7 @@ _MARK = "update-number"
 _PATIENCE = 1800.0
 
 
-@dataclass(frozen=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """programs.json: the number confirmed last, the last that failed and why; while one is tried its
     number, how often it was begun, and the place to go back to."""
 
@@ -50,8 +51,7 @@ class Switch:
     back: str = ""
 
 
-@dataclass
-class Programs:
+class Programs(Struct):
     """`run` runs a command; `ails` says what is wrong with the programs after a switch, empty when nothing
     is."""
 
@@ -85,7 +85,7 @@ class Programs:
         return Switch(**told)
 
     def _write(self, switch: Switch) -> None:
-        write_durable(self._journal, dump({"format": FORMAT, **vars(switch)}), 0o600)
+        write_durable(self._journal, dump({"format": FORMAT, **asdict(switch)}), 0o600)
 
     def check_newer(self, update: Update) -> None:
         """Raises RollbackError unless it may be installed."""

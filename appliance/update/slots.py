@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.adapters.files import storage_errors
 from content_sync.errors import FormatError, StorageError
@@ -25,8 +27,7 @@ _WHY = re.compile(r"[a-z-]{1,32}")
 _FIELDS = 9
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`confirmed` is the slot that counts; `trial` the other one while it is to be tried (else empty),
     `tries` how often it still may, `number` its update's. `floor`: the highest number that was ever
     confirmed; `refused`: the last number that failed, and `why`."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from appliance.update import kept
 from appliance.update.history import History, Result
@@ -23,8 +24,7 @@ from content_sync.formats.update import Update
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class System:
+class System(Struct):
     """The two slots of this machine. `loader` as the firmware reads it; `history` is what people are told."""
 
     machine: Machine

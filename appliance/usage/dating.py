@@ -7,7 +7,8 @@ monotonic clock. Seconds, unix and since boot; nothing is ever dated later than 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.core.timefloor import DOUBT, SLACK, TimeFloor
 
@@ -21,8 +22,7 @@ HELD_BOOTS = 30  # after so many later boots without an anchor, none will come
 EARLIEST = 1_735_689_600  # 2025-01-01: this program did not exist before
 
 
-@dataclass(frozen=True)
-class Anchor:
+class Anchor(Struct, frozen=True):
     """In `boot`, at `mono` seconds, it was `unix`, within `uncertainty` seconds.
 
     `source`: ntp or county; or system, a clock nobody checked, which counts only where nothing better is.
@@ -35,16 +35,14 @@ class Anchor:
     source: str
 
 
-@dataclass(frozen=True)
-class Boot:
+class Boot(Struct, frozen=True):
     """A boot in its place in time. `floor`: signed time accepted before it began, 0 when unknown."""
 
     id: str
     floor: int
 
 
-@dataclass(frozen=True)
-class Dated:
+class Dated(Struct, frozen=True):
     """`start` in unix seconds, ± `uncertainty`; `clock` as in formats.md 7."""
 
     start: int

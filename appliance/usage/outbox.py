@@ -11,10 +11,12 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from appliance.usage import database
 from appliance.usage.dating import HELD_BOOTS, NTP, SYSTEM, Anchor, Boot, Calendar, believable
@@ -42,8 +44,7 @@ _DRAFT = "id, board, lesson, resource, kind, seconds, furthest, ended, boot, mon
 _STORED = "id, board, lesson, resource, kind, visit, type, at, position, origin, boot, mono, wall, source"
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """What a batch says beside its sessions. `enrol`: (public key, proof) until the county has the key."""
 
     box: str
@@ -340,7 +341,7 @@ class Outbox:
             if not _fits(session):
                 self.unfit += 1
                 continue
-            size = len(dump(dict(vars(session)))) + 1
+            size = len(dump(asdict(session))) + 1
             if size > room or len(made) == MAX_SESSIONS:
                 return made, 0
             room -= size

@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from appliance.usage import database
 from content_sync.adapters.files import storage_error
@@ -43,8 +45,7 @@ _INSERT = (
 _LOG = logging.getLogger("usage")
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(Struct, frozen=True):
     """One thing that happened at a board.
 
     `visit` is one page load of one resource; `at` the page's monotonic ms; `position` a second or page;
@@ -62,8 +63,7 @@ class Event:
     origin: str
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(Struct, frozen=True):
     rows: list[tuple[object, ...]]
     done: Future[None]
     through: int = 0  # > 0: prune
@@ -120,7 +120,7 @@ class Recorder:
             self._clock.source(),
         )
         if events:
-            self._do(_Job([(*vars(event).values(), *facts) for event in events], Future()))
+            self._do(_Job([(*astuple(event), *facts) for event in events], Future()))
 
     def prune(self, through_id: int) -> None:
         """Forget events up to `through_id` (the agent consumed them), but keep the newest KEEP_EVENTS of all.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 GAP = 300_000  # silence that ends a session
 CAP = 90_000  # most that one step between two events counts; pages say something every 30 s
@@ -20,8 +21,7 @@ _PLAYED = ("video", "recorded", "audio")
 _BEGINS = ("open", "play", "ping")
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A row of usage.db."""
 
     id: int
@@ -40,8 +40,7 @@ class Stored:
     source: str
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A session that can't change any more, not yet dated. `first` and `last`: ids of the events it met."""
 
     id: str
@@ -60,8 +59,7 @@ class Draft:
     last: int
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """Active time between two events of a session, ended or not."""
 
     board: str
@@ -73,18 +71,16 @@ class Step:
     ends: int
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """Sessions that ended, and the greatest event id that no open or ended session reaches across. `steps`:
     all active time, in the order in which it was heard of."""
 
     ended: tuple[Draft, ...]
     through: int
-    steps: tuple[Step, ...] = field(default=(), compare=False)
+    steps: tuple[Step, ...] = ()
 
 
-@dataclass
-class _Open:
+class _Open(Struct):
     """A session that still goes on."""
 
     start: Stored

@@ -7,13 +7,13 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from flask import Flask, Response, abort, g, render_template, request
 from gunicorn.http.errors import ParseException
 from markupsafe import Markup
+from msgspec import Struct
 from werkzeug.exceptions import HTTPException
 
 from appliance.school.database import School
@@ -89,8 +89,7 @@ class Sign(Protocol):
         """A page plays for so long."""
 
 
-@dataclass(frozen=True)
-class Board:
+class Board(Struct, frozen=True):
     """All that the pages stand on. `status` gives what `/api/v1/status` answers; `streams`: most long
     answers at once.
     """

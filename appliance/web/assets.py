@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask, Response, abort, request
+from msgspec import Struct
 
 from appliance.web import i18n
 from appliance.web.content import media_type
@@ -26,8 +26,7 @@ def lean(text: str) -> str:
     return _BLANK.sub("", _COMMENT.sub("", text))
 
 
-@dataclass(frozen=True)
-class Asset:
+class Asset(Struct, frozen=True):
     """One file as it is sent. `packed`: the same in gzip; empty where that gains nothing."""
 
     mark: str

@@ -6,10 +6,10 @@ from __future__ import annotations
 import datetime
 import json
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as Answer
 
 from appliance.school import cards as book
@@ -31,8 +31,7 @@ SPANS = {"today": 1, "week": 7, "month": 30, "always": 0}
 _FOUND = 8
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A card on a board, with its lesson as far as the box knows it."""
 
     card: Card

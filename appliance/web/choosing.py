@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from appliance.school.rooms import Room
 from appliance.school.timetable import Held, Turn
@@ -17,16 +18,14 @@ COVERS, AFTER = 3, 2
 MOST = 6
 
 
-@dataclass(frozen=True)
-class Taught:
+class Taught(Struct, frozen=True):
     """A lesson that this room had open, and whether the class is through with it."""
 
     lesson: str
     over: bool = False
 
 
-@dataclass(frozen=True)
-class Later:
+class Later(Struct, frozen=True):
     """A row below a cover: what comes then. Without `row` the box has no lesson of this subject."""
 
     subject: str
@@ -34,8 +33,7 @@ class Later:
     held: Held | None = None
 
 
-@dataclass(frozen=True)
-class Cover:
+class Cover(Struct, frozen=True):
     """A column of home: what a grade has now or next. `again`: this room had the lesson open before; `held`:
     the period of the timetable; `on`: it is held now."""
 

@@ -6,10 +6,11 @@ import datetime
 import json
 import logging
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
+from msgspec import Struct
+from msgspec.structs import replace
 from werkzeug.wrappers import Response as Answer
 
 from appliance.school import sheets
@@ -43,8 +44,7 @@ QUESTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Teaching:
+class Teaching(Struct, frozen=True):
     """Who teaches at this board, as its pages show it."""
 
     name: str

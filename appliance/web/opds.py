@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, current_app, jsonify, request, url_for
+from msgspec import Struct, field
 
 from appliance.web import shelves, words
 from appliance.web.api import file_url
@@ -42,8 +42,7 @@ _NAMESPACES = (
 )
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """A link of a feed or of an entry."""
 
     rel: str
@@ -53,8 +52,7 @@ class Link:
     more: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """An entry that leads to another feed."""
 
     id: str
@@ -65,8 +63,7 @@ class Shelf:
     count: int
 
 
-@dataclass(frozen=True)
-class Book:
+class Book(Struct, frozen=True):
     """A lesson that is here."""
 
     collection: CollectionRow
@@ -74,8 +71,7 @@ class Book:
     lesson: Lesson
 
 
-@dataclass
-class Feed:
+class Feed(Struct):
     """What both formats say in their own way. `path` is below /opds or /opds/v2."""
 
     id: str

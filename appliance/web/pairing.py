@@ -7,8 +7,9 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 #: A code that nobody scanned is void after this; a phone that rests so long has to scan again.
 _CODE_SECONDS, _IDLE_SECONDS = 600.0, 3 * 3600.0
@@ -26,8 +27,7 @@ DEEDS = ("play", "back", "on", "prev", "next", "answer", "louder", "softer", "fu
 LEAVING = ("open", "stop")
 
 
-@dataclass
-class Phone:
+class Phone(Struct):
     """A phone that holds a board's remote. `secret`: what its forms carry."""
 
     token: str
@@ -36,8 +36,7 @@ class Phone:
     used: float
 
 
-@dataclass
-class _Board:
+class _Board(Struct):
     phones: list[str] = field(default_factory=list)
     waiting: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=_WAITING))
     state: dict[str, Any] = field(default_factory=dict)

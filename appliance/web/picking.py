@@ -7,8 +7,9 @@ what stands at the left with the letters tapped for it; a number or letter alone
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from appliance.web.quiz import Item, Option, Pair
@@ -17,8 +18,7 @@ _PICK = re.compile(r"[A-Za-z0-9.]{1,200}")
 _HALF = re.compile(r"(\d{0,2})([A-Za-z]*)")
 
 
-@dataclass(frozen=True)
-class Tap:
+class Tap(Struct, frozen=True):
     """Something to tap: how it looks (`yes`, `no`, `picked`, `wrong`, or nothing), what stands before it, and
     what is picked, and whether the answer is shown, after a tap on it.
     """

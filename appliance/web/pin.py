@@ -12,8 +12,9 @@ import os
 import re
 import secrets
 import threading
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from appliance.digits import FREE, N, P, R, digest, wait_after
 from content_sync.adapters.files import read_capped, write_durable
@@ -66,8 +67,7 @@ def _give_to_owner(path: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
-@dataclass
-class _Session:
+class _Session(Struct):
     used: float
     secret: str
     #: The PIN that it was opened with.

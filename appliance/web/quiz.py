@@ -11,11 +11,11 @@ import itertools
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+from msgspec import Struct, field
 
 from appliance.web.quiz_text import Text, all_of, attribute, beside, first_of, flat, name_of, read_text
 from content_sync.errors import FormatError, NotFoundError
@@ -31,8 +31,7 @@ _GAPS = ("qti-text-entry-interaction", "qti-inline-choice-interaction")
 _BESIDE = ("qti-rubric-block", "qti-feedback-block", "qti-feedback-inline", "qti-modal-feedback")
 
 
-@dataclass
-class Option:
+class Option(Struct):
     """One answer to choose; `right` in the solution. `letter` is A, B, C…"""
 
     letter: str
@@ -40,8 +39,7 @@ class Option:
     right: bool
 
 
-@dataclass
-class Pair:
+class Pair(Struct):
     """What stands at the left of a match, the letters that belong to it, and how many may."""
 
     text: Text
@@ -49,8 +47,7 @@ class Pair:
     most: int = 1
 
 
-@dataclass
-class Item:
+class Item(Struct):
     """One question. `kind`: `choice`, `judge` (true or false), `multiple`, `fill`, `order`, `match`, `open`,
     or `broken` (its file can't be read). `answer` is the solution in words.
     """
@@ -66,8 +63,7 @@ class Item:
     order: str = ""
 
 
-@dataclass
-class Quiz:
+class Quiz(Struct):
     """A quiz: its title and its questions in order."""
 
     title: str

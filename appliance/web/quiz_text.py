@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
+
+from msgspec import Struct, field
 
 from content_sync.errors import FormatError
 
@@ -24,8 +25,7 @@ _MARKS = {"sup": "sup", "sub": "sub", "em": "mark", "strong": "mark", "b": "mark
 _QTI2 = {"value": "qti-value", "prompt": "qti-prompt", "gap": "qti-gap", "mapping": "qti-mapping"}
 
 
-@dataclass
-class Text:
+class Text(Struct):
     """A run of text with pictures: pieces in order, each a kind and its value. `text`; `break`; `picture`: a
     path; `blank`: where a chosen letter is written; `gap`: where words are (its response's identifier);
     `sup`, `sub`, `mark` (stressed); `frac` and `ruby`: two texts with a line end between.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import g
+from msgspec import Struct
 
 from appliance.school.rooms import Room
 from appliance.school.timetable import Held, Period, Timetable, load, minute_of
@@ -24,8 +24,7 @@ _HAN = "〇一二三四五六七八九十"
 _WEEKDAYS = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日")
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """`when`: local time, None without a clock; `week`: of the teaching calendar; `volume`: what the season
     teaches; `table`: the room's timetable, None where there is none or it does not hold today (holidays, no
     clock); `now`: what is on, one a grade."""

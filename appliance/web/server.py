@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +26,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
+from msgspec import Struct
 
 from content_sync.adapters.sdnotify import Pulse
 from content_sync.errors import BusyError, SetupError
@@ -43,8 +43,7 @@ _HELD = "LESSONBOX_SOCKETS"
 _BYTES_ACKED = 120  # where tcpi_bytes_acked stands in struct tcp_info (linux/tcp.h)
 
 
-@dataclass(frozen=True)
-class Serving:
+class Serving(Struct, frozen=True):
     """How the board is served. `patience`: seconds without a byte moved after which a client is dropped.
     `unreadable(root)` is told of an object that the disk does not give."""
 

@@ -13,10 +13,11 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped
 from content_sync.adapters.objects import open_regular
@@ -38,8 +39,7 @@ _BLOCKS = re.compile(r"/blocks/([0-9a-f]{64})")
 _LISTED = re.compile(r"[0-9a-f]{64}\.([0-9a-f]{64})\.(torrent|leaves)")
 
 
-@dataclass(frozen=True)
-class _Package:
+class _Package(Struct, frozen=True):
     files: tuple[FileId, ...]
     leaves: dict[str, bytes]  # by root
 

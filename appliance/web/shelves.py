@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from appliance.web import words
 from appliance.web.texts import is_text
@@ -21,8 +22,7 @@ _HEADING = 1.6
 _NEW_DAYS, _NEWEST = 7, 200
 
 
-@dataclass
-class Unit:
+class Unit(Struct):
     """A unit of a volume: its number as text, its theme, its lessons in order."""
 
     number: str
@@ -31,8 +31,7 @@ class Unit:
     anchor: int = 0
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of a lesson (看 读 写 练 教) and the resource that stands for it."""
 
     name: str

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from appliance.config import BoxPaths, load_settings
 from appliance.web.server import WSGI, Serving, open_sockets, serve
+from content_sync import loading
 from content_sync.settings import parse_listen
 
 log = logging.getLogger(__name__)
+_CALM = 5.0
 
 
 def run(data: Path, listen: str) -> bool:
@@ -32,7 +35,11 @@ def run(data: Path, listen: str) -> bool:
     def load(again: Callable[[], None]) -> WSGI:
         from appliance.web.wiring import build
 
-        return build(data, settings, second, unreadable, again)
+        made = build(data, settings, second, unreadable, again)
+        calm = threading.Timer(_CALM, loading.end)  # not before the first page
+        calm.daemon = True
+        calm.start()
+        return made
 
     shown = f"[{host}]" if ":" in host else host
     print(f"pages http://{shown}:{pages.getsockname()[1]}/", file=sys.stderr)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, current_app, g, make_response, render_template, request
+from msgspec import Struct
+from msgspec.structs import replace
 
 from appliance.school.rooms import Room, rooms
 from appliance.school.timetable import minute_of, turn
@@ -34,8 +35,7 @@ _KEPT = 1 << 20
 _FIRST_READERS = ("一年级", "二年级")
 
 
-@dataclass(frozen=True)
-class Day:
+class Day(Struct, frozen=True):
     """What home shows of a room's day: its covers, and all the grades to choose from."""
 
     moment: Moment

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from appliance.web.i18n import N_, gettext, language
 from content_sync.formats.lesson import Lesson, Resource
@@ -72,8 +73,7 @@ _UNIT = re.compile(
 _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]+")
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A subject as pages show it: its colour code (`s-`, `c-`, `rule-`), its name and a shorter one."""
 
     code: str

@@ -11,7 +11,8 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.formats.hashtree import BLOCK
 
@@ -40,8 +41,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A file in an archive: where its local header lies, how it is packed, its bytes packed and unpacked."""
 
     name: str

@@ -9,8 +9,9 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from content_sync.adapters.archives import PORTION, Cursor, Member, list_members
 from content_sync.adapters.objects import open_regular
@@ -58,8 +59,7 @@ def local(path: str) -> bool:
     return file_system(path) in _WATCHABLE
 
 
-@dataclass
-class _Folder:
+class _Folder(Struct):
     """A configured folder and how it was found last."""
 
     path: str

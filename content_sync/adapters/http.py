@@ -9,10 +9,10 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import requests
+from msgspec import Struct
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -32,8 +32,7 @@ _INSIDES = re.compile(r"^\w+\(host=[^)]*\): |Failed to establish a new connectio
 _KEPT, _MOST_KEPT = 8, 64 << 10
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a server said, whatever it said. Header names are lower case."""
 
     status: int

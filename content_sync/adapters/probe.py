@@ -15,8 +15,9 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 _log = logging.getLogger(__name__)
 #: Seconds between two measures, until one is given up, and between two look-ups of the county's name.
@@ -26,8 +27,7 @@ _MOST_KEPT = 100
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop, so that neither side keeps anything
 
 
-@dataclass
-class _Asking:
+class _Asking(Struct):
     """Handshakes under way, by socket: when each began, and which of the places it goes to."""
 
     began: dict[socket.socket, tuple[float, int]] = field(default_factory=dict)

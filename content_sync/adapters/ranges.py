@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from content_sync.formats.hashtree import BLOCK
 from content_sync.formats.token import hidden
@@ -29,8 +30,7 @@ BLOCK_SECONDS = 60.0
 Sink = Callable[[int, bytes], bool]
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(Struct, frozen=True):
     """`length` bytes of a URL from the start of block `block` on; `owner`, `file` and `source` are the
     asker's own."""
 
@@ -44,8 +44,7 @@ class Range:
     pace: int = 0  # bytes a second that the server should not exceed; 0: it may
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """How a request ended: bytes that came, and why no more did (`busy`: come back later, `gone`: it is not
     there, `wrong`: a block did not fit its hash, `cut`: by `Ranges.cut`, `lost`: anything else; empty: all
     came)."""
@@ -57,8 +56,7 @@ class Answer:
     first: float | None = None  # seconds until the server began to answer
 
 
-@dataclass
-class _Asked:
+class _Asked(Struct):
     """One attempt, as far as it got."""
 
     fresh: bool = False

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import Signature
@@ -72,8 +72,7 @@ def signers(
     return len(found)
 
 
-@dataclass(frozen=True)
-class _File(Generic[_S]):
+class _File(Struct, Generic[_S], frozen=True):
     """A parsed metadata file: what it says, and what its signatures are over."""
 
     signed: _S

@@ -8,8 +8,9 @@ jumps gives no fresh month. Bytes are booked before they are used: the file says
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.core.budget import day_number, month_number
 from content_sync.core.timefloor import SLACK
@@ -30,8 +31,7 @@ _CRUMB = 64 << 10
 _LENGTHS = {"day": 86_400, "month": 31 * 86_400}
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The bytes that an interface has carried both ways since `boot` began or it came up."""
 
     boot: str
@@ -52,8 +52,7 @@ def carried(before: Reading | None, now: Reading) -> int:
     return wrapped if before.carried < 1 << 32 and wrapped < 1 << 31 else now.carried
 
 
-@dataclass
-class _Period:
+class _Period(Struct):
     """A day or month: its number (None before the county said the time), bytes used, seconds run."""
 
     label: int | None = None

@@ -7,8 +7,9 @@ Where the true time is not known the most careful of all windows holds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from content_sync.formats.budget import DAY_MINUTES, BudgetPolicy, Window
 
@@ -21,24 +22,21 @@ _VAGUE = 6 * 3600
 _AHEAD = 8 * _DAY
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Struct, frozen=True):
     """The true time: unix seconds, and by how many it may be wrong."""
 
     unix: float
     uncertainty: float
 
 
-@dataclass(frozen=True)
-class Allowed:
+class Allowed(Struct, frozen=True):
     """Bytes a second (None: no limit) and why: `open`, `window`, `rate`, `class`, `clock`."""
 
     rate: int | None
     reason: str
 
 
-@dataclass(frozen=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """Bytes of this day's and this month's quota that are used."""
 
     day: int = 0

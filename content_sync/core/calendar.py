@@ -6,9 +6,10 @@ Times are unix seconds. `now` is None when the clock is not trusted: then no dat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
+
+from msgspec import Struct, field
 
 from content_sync.core.timefloor import TimeFloor
 from content_sync.formats.policy import BEIJING, Policy, Term
@@ -33,16 +34,14 @@ class Need(IntEnum):
     REST = 4
 
 
-@dataclass(frozen=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """How many boards asked for a lesson, and when the first did (None: not known)."""
 
     boards: int
     first: int | None
 
 
-@dataclass(frozen=True)
-class Agenda:
+class Agenda(Struct, frozen=True):
     """What orders the plan. `deadlines`: lesson -> time; `week`: of the term, None when it is not known."""
 
     deadlines: Mapping[str, int] = field(default_factory=dict)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: Blocks of the largest chunk that a county makes: 4 MiB (a reader takes MAX_CHUNK of formats/parcel.py).
 CHUNK = 256
@@ -69,8 +70,7 @@ def control_symbols(count: int, parcel: int, parcels: int) -> range:
     return range(times * parcel // parcels, times * (parcel + 1) // parcels)
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """Items that go through the same parcels, a symbol of each in every one (a few in a small carousel)."""
 
     items: tuple[int, ...]

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 HOUR = 3600.0
 #: Hours that are remembered: two weeks.
@@ -25,8 +27,7 @@ _BELOW, _ABOVE = 0.7, 1.4
 ENOUGH = 60.0
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """What the line brought. `hours`: bytes an hour, the oldest first; None: nothing was wanted.
 
     `bytes`, `active` and `passed` are of the hour that runs: what came, seconds of wanting, all seconds.
@@ -63,8 +64,7 @@ class Line:
         return list(self.hours)
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(Struct, frozen=True):
     """Seconds from now: a lesson is expected between them."""
 
     first: float

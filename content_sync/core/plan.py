@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from content_sync.core.calendar import Agenda, Need
 from content_sync.core.reason import Reason, megabytes
@@ -46,8 +47,7 @@ class Decision(NamedTuple):
     lacking: int
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Decisions, the most urgent lesson first; `short` is how many bytes of space the first lesson that
     does not fit lacks (0: all fit); `evict` is to be deleted now, and then the plan made again."""
 

@@ -7,7 +7,8 @@ made from, `none` leaves a kind out (formats.md 5.1).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from content_sync.formats.lesson import LIGHT, NAME, Lesson, Resource
 from content_sync.formats.policy import Policy

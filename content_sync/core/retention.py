@@ -8,8 +8,9 @@ signed policy, not by the clock: a wrong clock evicts nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from content_sync.core.calendar import Agenda, Need
 
@@ -24,8 +25,7 @@ class Rule(IntEnum):
     KEPT = 9
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """A lesson on the disk, or (lesson '') everything that no lesson of the release needs.
 
     `frees`: bytes that come back when it goes, of files that no other lesson needs; `came`: when it became

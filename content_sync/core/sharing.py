@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: A neighbour whose share does not move for so many seconds is passed over; more when a piece takes long
 #: here.
@@ -34,8 +35,7 @@ def mine(infohash: str, pieces: int, me: str, others: Collection[str]) -> list[b
     return [owner(infohash, piece, members) == me for piece in range(pieces)]
 
 
-@dataclass
-class _Other:
+class _Other(Struct):
     moved: float  # when its share last moved
     ready: int = 0  # pieces of its share that it has and this box lacks
     silent: bool = False

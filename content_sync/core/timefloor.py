@@ -5,7 +5,7 @@ Pure. All times are unix seconds. On a box nothing is refused because of a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from content_sync.errors import ClockError
 from content_sync.formats.canonical import time_text
@@ -17,8 +17,7 @@ SLACK = 86_400
 STEP_BACK = 3_600
 
 
-@dataclass(frozen=True)
-class TimeFloor:
+class TimeFloor(Struct, frozen=True):
     """`floor`: newest signed time that is used, None before the first. `doubted`: a newer one, only shown."""
 
     floor: int | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.engine.shipment import Load, Signed
 from content_sync.errors import (
@@ -34,8 +35,7 @@ _SPARE, _SPARE_PER_FILE = 512 << 10, 400
 _TRIES = 2
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(Struct, frozen=True):
     """What is on the stick now: of the `asked` lessons of which something lacks those that are on it whole,
     their files and bytes, how much of it was written this time; what did not fit; what could not be carried
     at all and why."""
@@ -79,8 +79,7 @@ class Exported:
         )
 
 
-@dataclass
-class _Tally:
+class _Tally(Struct):
     """One look at all loads."""
 
     asked: int = 0

@@ -6,9 +6,10 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
+
+from msgspec import Struct
 
 from content_sync.core.blocks import BlockMap
 from content_sync.engine.arrivals import Arrivals
@@ -54,8 +55,7 @@ class Parcels(Protocol):
         """Make it durable."""
 
 
-@dataclass(frozen=True)
-class _Copy:
+class _Copy(Struct, frozen=True):
     """A file of a package that has the length of the drop file that is read. `map` is None when it is an
     object."""
 
@@ -65,8 +65,7 @@ class _Copy:
     map: BlockMap | None
 
 
-@dataclass
-class _Begun:
+class _Begun(Struct):
     """A file that was read in part."""
 
     stat: DropStat

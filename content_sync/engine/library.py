@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from content_sync.engine.offers import Offer
 from content_sync.engine.problems import Problems

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.core.renditions import narrow
 from content_sync.engine.local_files import AT_ONCE, Bringing, Taken
@@ -42,8 +44,7 @@ from content_sync.formats.paths import check_path
 from content_sync.ports import Clock, Drops, LocalStore, State, Store
 
 
-@dataclass
-class LocalAsked:
+class LocalAsked(Struct):
     """A request; `name` is that of its file. `done` once it was carried out or refused (then a problem says
     why)."""
 
@@ -52,8 +53,7 @@ class LocalAsked:
     done: bool = False
 
 
-@dataclass
-class _Job:
+class _Job(Struct):
     """Work on one request: a generator that rests after each slice."""
 
     asked: LocalAsked | None

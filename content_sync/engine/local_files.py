@@ -6,7 +6,8 @@ Generators rest after each slice; what they return at their end is the file's id
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from content_sync.errors import DiskFullError, LocalError, NotFoundError, PathError
 from content_sync.formats.hashtree import FileId, Hasher
@@ -21,8 +22,7 @@ AT_ONCE = 16 << 20
 _ENTRY = "index.html"
 
 
-@dataclass
-class Taken:
+class Taken(Struct):
     """Files of a request, hashed where they lie: resources for the record, and root -> place."""
 
     resources: list[Resource] = field(default_factory=list)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.core.blocks import BlockMap
 from content_sync.engine.arrivals import Arrivals
@@ -27,8 +28,7 @@ from content_sync.ports import Fec, Shards, Stash, State, Store
 _AT_HAND = 1 << 19
 
 
-@dataclass(frozen=True)
-class _Held:
+class _Held(Struct, frozen=True):
     """A wanted package: its files in the torrent's order and the number of each one's first block."""
 
     package: Package

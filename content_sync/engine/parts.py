@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.engine.refresh import MakeTrust
 from content_sync.engine.throttle import Throttle
@@ -22,8 +23,7 @@ from content_sync.ports import (
 )
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """Sizes in bytes, times in seconds; `urls` are the county's, the best first. `line`: whether to say
     that they can't be reached (a point that only receives asks all the same)."""
 
@@ -41,8 +41,7 @@ class Options:
     update_kind: str = ""
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What wiring hands in. Without a swarm only drops bring content. `jitter` gives 0 to 1."""
 
     state: State

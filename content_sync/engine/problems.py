@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.engine.words import sentence
 from content_sync.errors import FormatError, LessonBoxError, TrustError
 from content_sync.ports import Clock, State
 
 
-@dataclass
-class Refusal:
+class Refusal(Struct):
     """What was refused inside a `Problems.refusal` block, if anything."""
 
     error: LessonBoxError | None = None

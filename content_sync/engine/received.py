@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.engine.problems import Problems
 from content_sync.errors import DiskFullError, DropError, LessonBoxError, NotFoundError
@@ -17,16 +18,14 @@ from content_sync.ports import Clock, Drops, DropStat, ReceivedStore, State, Sto
 _AT_ONCE = 16 << 20
 
 
-@dataclass
-class Asked:
+class Asked(Struct):
     """A request; `done` once it was carried out or refused (then a problem says why)."""
 
     request: ReceivedRequest
     done: bool = False
 
 
-@dataclass
-class _Copy:
+class _Copy(Struct):
     asked: Asked
     stat: DropStat
     portions: Iterator[bytes]

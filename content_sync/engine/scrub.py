@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from content_sync.engine.arrivals import Arrivals
 from content_sync.engine.library import Library
@@ -35,8 +37,7 @@ _WAITS = (0.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 _MANY = 3
 
 
-@dataclass
-class _Look:
+class _Look(Struct):
     """An object that is being read: its leaf list when it is known, else what was hashed so far."""
 
     file: FileId
@@ -45,8 +46,7 @@ class _Look:
     hasher: Hasher = field(default_factory=Hasher)
 
 
-@dataclass
-class Standing:
+class Standing(Struct):
     """Where the scrub is and what it has found, as `status("scrub")` keeps it. `found`: in this pass and in
     the one before; `rotten` and `unreadable`: files in all."""
 
@@ -88,7 +88,7 @@ class Scrub:
     def begin(self) -> None:
         """Go on where the last run stood."""
         stored: Any = self._state.status("scrub") or {}
-        known = {key: value for key, value in stored.items() if key in Standing.__dataclass_fields__}
+        known = {key: value for key, value in stored.items() if key in Standing.__struct_fields__}
         self._stand = Standing(**known)
 
     @property
@@ -124,7 +124,7 @@ class Scrub:
         self._saved = now
         if self._look is not None:
             self._stand.root, self._stand.block = self._look.file.root, self._look.block
-        self._state.set_status({"scrub": dict(vars(self._stand))})
+        self._state.set_status({"scrub": asdict(self._stand)})
 
     def _set_rate(self) -> float:
         self._stand.bytes = sum(self._state.objects().values())

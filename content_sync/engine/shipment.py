@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.core.order import teaching_order
 from content_sync.core.trust import MAX_ROOT, MAX_SNAPSHOT, MAX_TARGETS, MAX_TIMESTAMP, check_target
@@ -27,16 +28,14 @@ from content_sync.ports import Shelf, Trust
 Signed = tuple[str, bytes]
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(Struct, frozen=True):
     """A package to carry. `begin(root)`: the block from which on a file of it is to go, None: not at all."""
 
     entry: LessonEntry
     begin: Callable[[str], int | None]
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(Struct, frozen=True):
     """A stored release: its number and county, its signed files in the order to write them (the timestamp
     last), its collections in teaching order."""
 

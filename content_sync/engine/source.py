@@ -4,7 +4,8 @@ once."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.engine.arrivals import Arrivals
 from content_sync.engine.ingest import TAKEN, Ingest
@@ -27,8 +28,7 @@ _PARTS = 1 << 13
 _UNMATCHED = "drops_unmatched"
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Struct, frozen=True):
     """What the engine does for what comes in."""
 
     take_signed: Callable[[Offer], None]
@@ -39,8 +39,7 @@ class Host:
     make_room: Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Around:
+class Around(Struct, frozen=True):
     """What drop folders are read for."""
 
     state: State

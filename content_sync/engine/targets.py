@@ -6,9 +6,11 @@ import json
 import struct
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.core.order import teaching_order
 from content_sync.core.trust import check_target
@@ -45,8 +47,7 @@ _T = TypeVar("_T", Collection, Subject)
 _ASKING, _WORTH, _READ_MOST = 700, 100, 128 << 20
 
 
-@dataclass(frozen=True)
-class Catalogue:
+class Catalogue(Struct, frozen=True):
     """What a release lists for this box: the collections that it subscribes to, and the indexes they came
     from."""
 
@@ -57,8 +58,7 @@ class Catalogue:
     kept: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(Struct, frozen=True):
     """A lesson's package, described: its checked torrent and the checked leaf list of each root."""
 
     entry: LessonEntry

@@ -11,8 +11,10 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.core.account import MAX_ACCOUNT, carried, parse_account
 from content_sync.core.budget import Budget, Known, Spent, clock_text, least
@@ -57,8 +59,7 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Local:
+class Local(Struct, frozen=True):
     """What box.toml says itself: it goes before the county's policy. None: the county's holds."""
 
     rate: int | None = None
@@ -68,8 +69,7 @@ class Local:
     month: int | None = None
 
 
-@dataclass(frozen=True)
-class Senses:
+class Senses(Struct, frozen=True):
     """What the throttle perceives. `known(now)` is the true time when it is known, `streaming(now)` whether a
     class streams, `paused()` whether a person stopped it. Without a probe it does not give way to others."""
 

@@ -12,7 +12,8 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+
+from msgspec import Struct, field
 
 from content_sync.errors import FormatError
 from content_sync.formats.enrolment import check_url
@@ -27,8 +28,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SSH_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-")
 
 
-@dataclass(frozen=True)
-class BoxConfig:
+class BoxConfig(Struct, frozen=True):
     """What the file says; an empty value: not said.
 
     `address`: like `192.168.1.10/24`, with a mask always; for the cable, or for the Wi-Fi when `wifi_name` is
@@ -53,8 +53,7 @@ class BoxConfig:
     ssh_keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A line that was left out (0: the whole file): its key as written, what is wrong in Chinese and
     English. Never holds a value: it may be a password."""
 
@@ -72,8 +71,7 @@ class Problem:
         return f"{name}, {' '.join(filter(None, (place, self.key)))}: {self.english}"
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Struct, frozen=True):
     """What came of reading."""
 
     config: BoxConfig = field(default_factory=BoxConfig)
@@ -409,9 +407,7 @@ def dump_boxconfig(config: BoxConfig) -> bytes:
         lines += [f"{key} = {_quoted(text)}" for text in texts] or [f"# {key} = {sample}"]
     data = b"\xef\xbb\xbf" + ("\n".join(lines) + "\n").replace("\n", "\r\n").encode()
     back = parse_boxconfig(data)
-    wrong = [
-        one.name for one in fields(config) if getattr(back.config, one.name) != getattr(config, one.name)
-    ]
+    wrong = [name for name in config.__struct_fields__ if getattr(back.config, name) != getattr(config, name)]
     if wrong or back.problems:
         raise FormatError(f"{', '.join(wrong)} can't stand in {CONFIG_NAME}")
     return data

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import maybe, need
@@ -19,8 +20,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 _DAYS = re.compile(r"[1-7]{1,7}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Struct, frozen=True):
     """A span of local time, from minute `start` of its days up to before minute `end`; over midnight when
     `end` is not after `start`. `days`: digits, Monday is 1; or one date, `on`. `rate`: bytes a second, None:
     no limit."""
@@ -32,8 +32,7 @@ class Window:
     on: date | None = None
 
 
-@dataclass(frozen=True)
-class BudgetPolicy:
+class BudgetPolicy(Struct, frozen=True):
     """The rules. Rates are bytes a second, None: no limit; `rate` is that outside every window, `streaming`
     while a class streams. `day` and `month` are bytes on metered lines, None: no limit; a month begins on its
     day `month_day`. `live` are the live classes of the timetable: nothing is fetched."""

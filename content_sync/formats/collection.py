@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import (
@@ -30,8 +31,7 @@ MAX_LEAVES = 1 << 32
 MAX_WEEK = 60
 
 
-@dataclass(frozen=True)
-class TargetRef:
+class TargetRef(Struct, frozen=True):
     """A target file named by path, length in bytes and SHA-256 (hex) in the level above it."""
 
     path: str
@@ -45,8 +45,7 @@ class TargetRef:
         return f"{folder}/{self.sha256}.{name}" if folder else f"{self.sha256}.{name}"
 
 
-@dataclass(frozen=True)
-class LessonEntry:
+class LessonEntry(Struct, frozen=True):
     """One lesson of a collection as the release lists it. `added` is unix seconds; `week` is that of the
     teaching calendar."""
 
@@ -66,8 +65,7 @@ class LessonEntry:
     week: int | None = None
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(Struct, frozen=True):
     """A collection index: a textbook volume and its lessons in teaching order."""
 
     id: str
@@ -79,8 +77,7 @@ class Collection:
     lessons: tuple[LessonEntry, ...]
 
 
-@dataclass(frozen=True)
-class CollectionRef:
+class CollectionRef(Struct, frozen=True):
     """A collection as its subject index lists it."""
 
     id: str
@@ -92,8 +89,7 @@ class CollectionRef:
     index: TargetRef
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A subject index: the collections of one subject in one stage."""
 
     id: str

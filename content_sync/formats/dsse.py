@@ -6,7 +6,8 @@ Pure: parsing and the bytes to sign. Keys and signatures are the adapters' work.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import dump, load, need
@@ -16,8 +17,7 @@ REPORT_TYPE = "application/vnd.lessonbox.report+json"
 MAX_SIGNATURES = 16
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(Struct, frozen=True):
     """A payload with its type and signatures (key id -> raw signature), nothing verified yet."""
 
     payload_type: str

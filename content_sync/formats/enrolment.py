@@ -7,9 +7,10 @@ import hmac
 import ipaddress
 import re
 import secrets
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from content_sync.errors import EnrolError, FormatError
 from content_sync.formats.canonical import check_format, dump, load, need, need_hex
@@ -22,8 +23,7 @@ _PRIVATE = tuple(
 _BOX_ID = re.compile(r"b-[0-9a-f]{16}")
 
 
-@dataclass(frozen=True)
-class Enrolment:
+class Enrolment(Struct, frozen=True):
     """What an enrolment file holds. `root` is the newest root metadata as a JSON object, not yet verified.
 
     `token_key`: what the box makes its token of (formats/token.py); None in a file of an older county.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, need, need_hex, parse_time, time_text
@@ -14,8 +14,7 @@ MAX_ENVELOPE = 64 << 10
 MAX_RANGES = 1000
 
 
-@dataclass(frozen=True)
-class Ack:
+class Ack(Struct, frozen=True):
     """Report batches stored at the county: 1…through of the stream, and the inclusive ranges `also`."""
 
     stream: str
@@ -29,8 +28,7 @@ class Ack:
         return seq <= self.through or any(first <= seq <= last for first, last in self.also)
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """A verified or to-be-signed envelope. `time` is unix seconds; `token`: which of its tokens the box is to
     use (formats/token.py)."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError, LeavesError, LengthError
 
@@ -20,8 +21,7 @@ def _sha256(data: bytes | memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-@dataclass(frozen=True, order=True)
-class FileId:
+class FileId(Struct, frozen=True, order=True):
     """A file's name: its root (64 hex digits) and its length in bytes. Neither alone is enough."""
 
     root: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, need, need_hex
@@ -15,8 +16,7 @@ MAX_MANIFEST = 16 << 10
 MAX_IMAGE = 1 << 40
 
 
-@dataclass(frozen=True)
-class SignedFile:
+class SignedFile(Struct, frozen=True):
     """A file by its name, length and SHA-256."""
 
     name: str
@@ -24,8 +24,7 @@ class SignedFile:
     sha256: str
 
 
-@dataclass(frozen=True)
-class ImageManifest:
+class ImageManifest(Struct, frozen=True):
     """The image as it lies, what it is unpacked (`raw`, of no own name), and its block map."""
 
     file: SignedFile

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import LessonError
 from content_sync.formats.canonical import check_format, dump, load, maybe, need, need_hex
@@ -39,8 +40,7 @@ MOST_WORDS = 120
 MOST_MINUTES = 60
 
 
-@dataclass(frozen=True)
-class ResourceFile:
+class ResourceFile(Struct, frozen=True):
     """One file of a resource: its path in the package, what it is there for, and its identity."""
 
     path: str
@@ -48,16 +48,14 @@ class ResourceFile:
     file: FileId
 
 
-@dataclass(frozen=True)
-class Chapter:
+class Chapter(Struct, frozen=True):
     """A part of a video or sound that begins at a second."""
 
     at: int
     title: str
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Where a recording for two teachers (双师) pauses, what the one in the room does then, and for how many
     minutes.
     """
@@ -84,8 +82,7 @@ def check_chapters(chapters: tuple[Chapter, ...], stops: tuple[Stop, ...]) -> No
         raise LessonError(f"minutes of a stop are not 1 to {MOST_MINUTES}")
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """One video, courseware, plan, quiz… of a lesson. `seconds` is the playing time, if known; `same_as` the
     resource of this lesson that it is in another language; `pages` how many a document has, where not all are
     images.
@@ -116,8 +113,7 @@ class Resource:
         return self.with_role("main")[0]
 
 
-@dataclass(frozen=True)
-class Lesson:
+class Lesson(Struct, frozen=True):
     """A lesson's place and its resources in teaching order."""
 
     id: str
@@ -177,7 +173,7 @@ def _resource_json(resource: Resource) -> dict[str, Any]:
 def dump_lesson(lesson: Lesson) -> bytes:
     """The bytes of lesson.json."""
     made: dict[str, Any] = {"format": FORMAT, "resources": [_resource_json(r) for r in lesson.resources]}
-    for key in Lesson.__dataclass_fields__:
+    for key in Lesson.__struct_fields__:
         if key != "resources" and (getattr(lesson, key) is not None or key in ("unit_no", "no")):
             made[key] = getattr(lesson, key)
     return dump(made)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from content_sync.errors import FormatError, LocalError, PathError
 from content_sync.formats.canonical import check_format, dump, is_hex, load, maybe, need
@@ -26,8 +28,7 @@ _STAGES = {"一": "小学", "二": "小学", "三": "小学", "四": "小学", "
 _STAGES |= dict.fromkeys("七八九", "初中")
 
 
-@dataclass(frozen=True)
-class LocalLesson:
+class LocalLesson(Struct, frozen=True):
     """A local lesson as it is kept. `offered`: the school would give it to the county. `basket`: a set of
     resources of other lessons. `origin`: the box that it came from on a stick, empty: made here. `uploads`:
     root -> where the bytes of a file lie that is not taken yet. `taken`: resource -> (lesson, resource) that
@@ -47,8 +48,7 @@ class LocalLesson:
         return package_of(self.lesson)
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """A file that a person puts into a lesson: an `upload` by its id, a `drop` or `stick` file by its path, a
     file of the `received` shelf by its root; the name, kind and title to give it."""
 
@@ -59,8 +59,7 @@ class Source:
     title: str = ""
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(Struct, frozen=True):
     """What a local lesson is called and where it belongs."""
 
     title: str
@@ -68,8 +67,7 @@ class Heading:
     grade: str
 
 
-@dataclass(frozen=True)
-class LocalRequest:
+class LocalRequest(Struct, frozen=True):
     """What web leaves for sync about one lesson; which fields count depends on `do`."""
 
     do: str
@@ -213,7 +211,7 @@ def dump_request(request: LocalRequest) -> bytes:
     """The bytes of incoming/local-<16 hex>.json."""
     made: dict[str, Any] = {"format": REQUEST, "do": request.do, "lesson": request.lesson}
     if request.heading is not None:
-        made["heading"] = vars(request.heading)
+        made["heading"] = asdict(request.heading)
     if request.files:
         made["files"] = [
             {"from": f.kind_of_source, "where": f.where, "name": f.name, "kind": f.kind, "title": f.title}

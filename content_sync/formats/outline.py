@@ -7,8 +7,9 @@ as long as reading this.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from content_sync.formats.lesson import KINDS
 
@@ -28,8 +29,7 @@ class Part(NamedTuple):
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(Struct, frozen=True):
     """The resources of a lesson, in teaching order."""
 
     resources: tuple[Part, ...]

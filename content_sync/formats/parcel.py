@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError, LessonBoxError, TooBigError
 from content_sync.formats.canonical import check_format, dump, is_hex, load, need, need_hex
@@ -40,8 +41,7 @@ MAX_RECORD = _HEADER.size + _MAX_HEAD + BLOCK
 _PATIENCE = 4
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(Struct, frozen=True):
     """First and last record of a parcel: number `number` (from 0) of `parcels` in cycle `cycle` of a
     carousel, with `records` other records; `release` is the number of the release that it carries, `made`
     unix seconds."""
@@ -55,8 +55,7 @@ class Head:
     made: int
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """Block `index` of a file."""
 
     file: FileId
@@ -64,8 +63,7 @@ class Block:
     data: bytes
 
 
-@dataclass(frozen=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """A RaptorQ symbol of a chunk: `count` blocks of a package from block `first` on, the blocks of all its
     files counted through in the torrent's order."""
 
@@ -76,8 +74,7 @@ class Repair:
     data: bytes
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(Struct, frozen=True):
     """A symbol of part `part` of a small file, source (`esi` < count) or repair."""
 
     sha256: str
@@ -284,8 +281,7 @@ def read_records(data: bytes) -> list[Record]:
 # The manifest
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What a cycle holds; hearsay until the release says the same. `packages`: infohash -> bytes.
 
     `overhead`: repair symbols in thousandths of the source symbols.

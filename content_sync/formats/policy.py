@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+
+from msgspec import Struct, field
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import maybe, need, parse_time, time_text
@@ -28,16 +29,14 @@ _MOST_RESERVE = 1 << 20
 MOST_CLASSES = 1000
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """A lesson that has to be here by a time (unix seconds)."""
 
     lesson: str
     by: int
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(Struct, frozen=True):
     """The school term: a day of its first teaching week, how many weeks it has, and which volumes it
     teaches (`上册` or `下册`; `全一册` is taught in every term)."""
 
@@ -46,8 +45,7 @@ class Term:
     volume: str
 
 
-@dataclass(frozen=True)
-class PolicyCard:
+class PolicyCard(Struct, frozen=True):
     """A lesson that waits on boards until a teacher opens it or puts it away: in the rooms of these names and
     grades, everywhere when none is named; from `begin` until `until` (unix seconds), always when None."""
 
@@ -60,8 +58,7 @@ class PolicyCard:
     until: int | None = None
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Everything of a policy but its collections. `reserve` is bytes, `class_goal` classes (课时) a teacher
     and term; None when the box's own setting holds;
     `renditions` are (kind, choice) for kinds that are not `full`; `other` are the parts that are read by

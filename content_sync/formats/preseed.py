@@ -8,8 +8,9 @@ account, its password, keyboard and time zone are of no use to it and pass witho
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields, replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from content_sync.formats.boxconfig import BoxConfig, Problem, Read, read_values
 
@@ -68,7 +69,7 @@ def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
 
 def filled(own: BoxConfig, other: BoxConfig) -> BoxConfig:
     """`own`, and what it does not say from `other`; name, password and country of a Wi-Fi only together."""
-    names = [one.name for one in fields(own) if not getattr(own, one.name)]
+    names = [name for name in own.__struct_fields__ if not getattr(own, name)]
     if own.wifi_name:
         names = [name for name in names if not name.startswith("wifi_")]
     return replace(own, **{name: getattr(other, name) for name in names})

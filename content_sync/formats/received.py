@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, is_hex, load
@@ -13,8 +13,7 @@ MAX_ITEM = 16 << 10
 _MOST_NAME, _MOST_PATH = 200, 4096
 
 
-@dataclass(frozen=True)
-class ReceivedItem:
+class ReceivedItem(Struct, frozen=True):
     """A file on the shelf: its identity, a name to show, where it came from, unix seconds (by the box's
     clock)."""
 
@@ -24,8 +23,7 @@ class ReceivedItem:
     at: int
 
 
-@dataclass(frozen=True)
-class ReceivedRequest:
+class ReceivedRequest(Struct, frozen=True):
     """What a person asks for: to put the drop file `accept` there, or to take the file `remove` away."""
 
     accept: str = ""

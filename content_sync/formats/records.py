@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import is_hex, maybe, need, need_hex
@@ -15,8 +17,7 @@ _MAX_KINDS = 40
 _MOST = 1 << 53
 
 
-@dataclass(frozen=True)
-class ClassRecord:
+class ClassRecord(Struct, frozen=True):
     """One class (课时): who (a random id of the box's own), where, what, when. `name` only where the county's
     policy asks for it. Times in seconds; `start` in unix seconds."""
 
@@ -32,8 +33,7 @@ class ClassRecord:
     name: str | None = None
 
 
-@dataclass(frozen=True)
-class WishRecord:
+class WishRecord(Struct, frozen=True):
     """A board asked for a lesson that was not here. `board` and `at` as in the wish's file."""
 
     id: str
@@ -42,8 +42,7 @@ class WishRecord:
     at: int | None
 
 
-@dataclass(frozen=True)
-class OfferRecord:
+class OfferRecord(Struct, frozen=True):
     """A school offers a lesson of its own to the county, or takes the offer back. `kinds`: how many resources
     of each kind; `size`: bytes."""
 
@@ -56,8 +55,7 @@ class OfferRecord:
     offered: bool = True
 
 
-@dataclass(frozen=True)
-class DamageRecord:
+class DamageRecord(Struct, frozen=True):
     """A file of the store was found damaged (and is fetched again): its root, how often by now, and when by
     the box's own clock, unix seconds."""
 
@@ -67,8 +65,7 @@ class DamageRecord:
     at: int
 
 
-@dataclass(frozen=True)
-class UpdateRecord:
+class UpdateRecord(Struct, frozen=True):
     """A system update was tried: the box runs it now (`well`), or went back (`why`). `at` by the box's own
     clock, unix seconds."""
 
@@ -178,7 +175,7 @@ LISTS = tuple(_READERS)
 
 def dump_record(record: Record) -> dict[str, Any]:
     """As JSON."""
-    made = dict(vars(record))
+    made = asdict(record)
     if isinstance(record, OfferRecord):
         made["kinds"] = dict(record.kinds)
     elif isinstance(record, ClassRecord) and record.name is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, maybe, need, need_hex
@@ -23,8 +25,7 @@ _MAX_SECONDS = 7 * 86_400
 _KNOWN = ("sessions", *LISTS)
 
 
-@dataclass(frozen=True)
-class UsageSession:
+class UsageSession(Struct, frozen=True):
     """One use of one resource at one board. Times in seconds; `start` in unix seconds."""
 
     id: str
@@ -42,8 +43,7 @@ class UsageSession:
     mono: int
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """A numbered batch. `public_key` and `proof` stand in it until the county has the key. `records`: (list,
     record) of what it says beside usage; `unknown`: names of lists that this program can't read."""
 
@@ -57,7 +57,7 @@ class Batch:
     public_key: str | None = None
     proof: str | None = None
     records: tuple[tuple[str, Record], ...] = ()
-    unknown: tuple[str, ...] = field(default=(), compare=False)
+    unknown: tuple[str, ...] = ()
 
     def of(self, name: str) -> tuple[Record, ...]:
         """The records of one list."""
@@ -79,7 +79,7 @@ def dump_batch(batch: Batch) -> bytes:
         "prev": batch.prev,
         "software": batch.software,
         "release": batch.release,
-        "sessions": [dict(vars(session)) for session in batch.sessions],
+        "sessions": [asdict(session) for session in batch.sessions],
     }
     for name, record in batch.records:
         made.setdefault(name, []).append(dump_record(record))

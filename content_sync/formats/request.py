@@ -4,7 +4,8 @@ public hashes, and who forges one gets a stick that is of less use to him."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, is_hex, load, need, need_hex
@@ -18,8 +19,7 @@ SHORT = 16
 ENDING = ".request.json"
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """What one box lacks. `wanted`: infohash -> short roots of the files that lack (None: not known yet, so
     all), the most urgent first; `have`: short roots of what is here, for packages the box has not heard of.
     """
@@ -81,8 +81,7 @@ def _shorts(obj: object, key: str) -> frozenset[str]:
     return frozenset(roots)
 
 
-@dataclass(frozen=True)
-class Rest:
+class Rest(Struct, frozen=True):
     """What did not go onto a stick: (infohash, root -> first block that lacks) in order; envelopes of `boxes`
     go onto the next one too."""
 

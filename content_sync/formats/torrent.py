@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import LeavesError, TooBigError, TorrentError
 from content_sync.formats import hashtree
@@ -131,8 +132,7 @@ def piece_length_for(size: int) -> int:
     return PIECE_LENGTHS[1] if size < 1 << 30 else PIECE_LENGTHS[2]
 
 
-@dataclass(frozen=True)
-class TorrentFile:
+class TorrentFile(Struct, frozen=True):
     """One file of a torrent: its path, identity and, in the torrent's order, its first piece."""
 
     path: str
@@ -140,8 +140,7 @@ class TorrentFile:
     first_piece: int
 
 
-@dataclass(frozen=True)
-class Torrent:
+class Torrent(Struct, frozen=True):
     """A checked v2-only torrent."""
 
     infohash: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, load, need, need_hex
@@ -30,8 +31,7 @@ UPDATES = subject_id(STAGE, SUBJECT)
 _FOR = re.compile(r"(system-(amd64|arm64))|(app-(amd64|arm64)-3[0-9]{2})")
 
 
-@dataclass(frozen=True)
-class UpdateFile:
+class UpdateFile(Struct, frozen=True):
     """A file of an update as it lies; `raw`: length and SHA-256 of what it is unpacked, where it is
     packed."""
 
@@ -42,8 +42,7 @@ class UpdateFile:
     raw: tuple[int, str] | None = None
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(Struct, frozen=True):
     """`kind`: the machines that it is for (`system-amd64`, `app-arm64-313`). `number` rises with each
     update of a kind; `version` is for people."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import check_format, dump, is_hex, load, maybe, need, need_hex
@@ -13,8 +14,7 @@ FORMAT = "lessonbox-wish/1"
 MAX_WISH = 4096
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """Lesson id, the board that asked (16 hex digits; None: a person at the box), and when (unix seconds;
     None: the clock was not trusted)."""
 

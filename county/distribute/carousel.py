@@ -10,9 +10,11 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.adapters.files import (
     lock_file,
@@ -68,8 +70,7 @@ _SUFFIX = ".parcel"
 MakeBar = Callable[[str, int], Any]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """`overhead`: repair symbols as a share of the source symbols. `urgent`: lesson ids and collection
     patterns. `since`: only lessons that changed after this release."""
 
@@ -81,8 +82,7 @@ class Asked:
     parcel_bytes: int = 2_200_000
 
 
-@dataclass(frozen=True)
-class _Chunk:
+class _Chunk(Struct, frozen=True):
     """Blocks of a package that are coded together."""
 
     package: str
@@ -96,8 +96,7 @@ class _Chunk:
         return self.count + self.repair
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A part of a small file: a target, or a pack of several."""
 
     path: str
@@ -106,8 +105,7 @@ class _Part:
     symbols: int
 
 
-@dataclass
-class _Stretch:
+class _Stretch(Struct):
     """What is spread over the same parcels, at most `room` symbols in each; `first` is the number of the
     first of them."""
 

@@ -4,9 +4,11 @@ goes down on it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.adapters.stick import (
     FolderStick,
@@ -32,8 +34,7 @@ REPORTS = ".reports.jsonl"
 Tick = Callable[[str, int], Callable[[int], None]]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What the person asked for: boxes by id, or collections by pattern, or neither (then what lies on the
     stick tells, and without requests on it the whole library goes). `rest`: the file of what is left over."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.formats.enrolment import is_private, lan_url
 from county.distribute.visitors import Address
@@ -13,8 +14,7 @@ KEEP_SECONDS = 1200.0
 MOST_NEAR, MOST_URLS, MOST_ADDRESSES = 64, 4, 10_000
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     urls: tuple[str, ...]
     at: float
 

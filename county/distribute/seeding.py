@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from content_sync.adapters.files import read_capped
 from content_sync.adapters.libtorrent.seeder import Seeder
@@ -23,8 +25,7 @@ _NEW_SECONDS = 14 * 86_400
 _MOST_SHOWN, _MOST_FAILED = 5, 1_000
 
 
-@dataclass(frozen=True)
-class SeedingOptions:
+class SeedingOptions(Struct, frozen=True):
     """`most` packages loaded at once; `keep`: seconds after which one that nobody asked for is let go;
     `super_seeding`: whether a new lesson may be sent so."""
 
@@ -154,7 +155,7 @@ class Seeding:
             "peers": sum(entry.peers for entry in served),
             "uploaded": self._seeder.uploaded(),
             "rate": sum(entry.rate for entry in served),
-            "packages": [vars(entry) for entry in served[:100]],
+            "packages": [asdict(entry) for entry in served[:100]],
             "problems": [*[what for _, what in self._failed.values()][-_MOST_SHOWN:], *self._problems],
         }
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from content_sync.adapters.files import (
     lock_file,
@@ -48,8 +49,7 @@ def token_secret(paths: CountyPaths) -> bytes:
     return read_capped(path, 1024)
 
 
-@dataclass(frozen=True)
-class _Held:
+class _Held(Struct, frozen=True):
     """The file: the holders' numbers where they are not 1, who is shut out, and the guests' names."""
 
     numbers: dict[str, int]

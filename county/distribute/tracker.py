@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from content_sync.formats.enrolment import is_private
 from content_sync.formats.torrent import bencode
@@ -31,8 +32,7 @@ class AnnounceError(Exception):
     """Why an announce is refused, in words for the client (`failure reason`)."""
 
 
-@dataclass(frozen=True)
-class Announce:
+class Announce(Struct, frozen=True):
     """A checked announce. `left` counts padding; `wanted` is how many peers to name; `lan`: the private
     address that the peer states, if it does."""
 
@@ -45,16 +45,14 @@ class Announce:
     lan: Address | None = None
 
 
-@dataclass
-class _Peer:
+class _Peer(Struct):
     peer_id: bytes
     seed: bool
     seen: float
     lan: bytes | None
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Struct, frozen=True):
     """The answer to an announce, and what the county's own seeder may want to know: how many at the asker's
     public address lack something (the asker included), and how many of all peers have everything."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.errors import BusyError, SettingError, TokenError, TooManyError
 from content_sync.formats.enrolment import is_private
@@ -111,8 +112,7 @@ class Places:
             return sum(self._taken.values())
 
 
-@dataclass(frozen=True)
-class Visitor:
+class Visitor(Struct, frozen=True):
     """Who asks: the holder of the token (None: nobody that is known), and the address."""
 
     holder: str | None

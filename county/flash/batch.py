@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.adapters.files import (
     lock_file,
@@ -39,8 +41,7 @@ FORMAT = "lessonbox-cards/1"
 _MAX_CARDS = 64 << 20
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(Struct, frozen=True):
     """A finished card: the school's code, the box it makes, when, the card's make, and name and password of
     the box's own Wi-Fi (for the door's label; empty: an open one)."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+from msgspec import Struct
 
 from content_sync.errors import FormatError
 from content_sync.formats.canonical import is_hex
@@ -15,8 +15,7 @@ MAX_BMAP = 16 << 20
 _MOST_RANGES = 200_000
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(Struct, frozen=True):
     """Bytes `begin` up to `end` of an image and their SHA-256."""
 
     begin: int

@@ -13,10 +13,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from xml.parsers.expat import ExpatError
+
+from msgspec import Struct
 
 from content_sync.errors import CardBusyError, ToolError
 
@@ -33,8 +34,7 @@ _POWERSHELL = (
 )
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(Struct, frozen=True):
     """A removable disk. `path`: what is opened to write it. `mounted`: where the system has it now."""
 
     path: str

@@ -7,8 +7,9 @@ Only what `county flash` needs: files in the root folder, read, written anew or 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from content_sync.errors import DiskFullError, FormatError
 
@@ -33,8 +34,7 @@ class Bytes(Protocol):
         """All of `data`."""
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A file's entry: where its first slot (long name) and its own lie in the folder, cluster and size."""
 
     first: int

@@ -8,9 +8,10 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped, storage_errors, write_durable
 from content_sync.adapters.tuf import Trust
@@ -33,8 +34,7 @@ Tick = Callable[[int], None]
 _BROKEN = (lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError)
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Struct, frozen=True):
     """A signed image, whole as far as its own bytes go."""
 
     path: Path

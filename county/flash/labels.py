@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 import segno
+from msgspec import Struct
 
 _KAI = 'KaiTi, STKaiti, "AR PL UKai CN", serif'
 _STYLE = f"""
@@ -43,8 +43,7 @@ _LONG, _LONGER, _LONG_ADDRESS = 20, 28, 26
 _STEPS = ("手机扫一扫", "白板输下面的地址", "点今天的课，上课")
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(Struct, frozen=True):
     """What one label says; `also`: another address of the same box; `wifi`: name and password of its own
     Wi-Fi, for where there is no other network."""
 

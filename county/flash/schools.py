@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from content_sync.errors import SourceError
 from content_sync.formats.boxconfig import BoxConfig, key_of, read_values
@@ -17,8 +18,7 @@ _COLLECTIONS = ("收录", "collections")
 _MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
-class School:
+class School(Struct, frozen=True):
     """One line: what its card says, and what its box mirrors."""
 
     config: BoxConfig
@@ -35,8 +35,7 @@ class School:
         return self.config.school_name
 
 
-@dataclass(frozen=True)
-class SchoolList:
+class SchoolList(Struct, frozen=True):
     """The schools in the list's order, and headings that nobody reads."""
 
     schools: tuple[School, ...]

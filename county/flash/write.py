@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import CardError, CardSmallError, CardWrongError, FormatError
 from county.flash.fat import open_fat
@@ -21,8 +22,7 @@ _UNFLUSHED = 64 << 20
 Bar = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Struct, frozen=True):
     """Bytes of the image that were written and read back."""
 
     bytes: int

@@ -12,8 +12,9 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from content_sync.errors import DiskFullError, FormatError, NotFoundError, SourceError
 from content_sync.formats.hashtree import FileId

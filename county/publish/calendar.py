@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import SourceError
 from content_sync.formats.collection import MAX_WEEK
@@ -28,8 +29,7 @@ _WEEK = re.compile(r"第?\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*(?
 _BETWEEN = re.compile(r"[、,，;；\n]+")
 
 
-@dataclass(frozen=True)
-class Calendar:
+class Calendar(Struct, frozen=True):
     """Lesson id -> week; the collections that the table names; what was odd, line by line."""
 
     weeks: dict[str, int]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped, remove, storage_errors, sync_folder
 from content_sync.core.trust import MAX_SNAPSHOT, MAX_TARGETS, MAX_TIMESTAMP
@@ -33,8 +34,7 @@ from county.publish.publish import alone, package_refs
 _FOLDERS = ("subjects", "collections", "packages")
 
 
-@dataclass(frozen=True)
-class Collected:
+class Collected(Struct, frozen=True):
     """What went: files below public/ and objects/, and their bytes; `kept`: releases that stay."""
 
     kept: int
@@ -44,8 +44,7 @@ class Collected:
     bytes: int
 
 
-@dataclass
-class Named:
+class Named(Struct):
     """What the kept releases name: files below public/metadata and public/targets, and packages."""
 
     metadata: set[str]

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from content_sync.errors import DiskFullError, MediaError, PathError, SourceError, TooBigError, ToolError
 from content_sync.formats.hashtree import FileId
 from county.library import Library
@@ -42,8 +44,7 @@ class Bar(Protocol):
 NewBar = Callable[[str, int, str], Bar]
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Struct, frozen=True):
     """What was made of one file. `parts`: the files of a zipped courseware or quiz by path; `refused`: it
     must not be published; `failed`: its program could not read it; `notes`: (code, what) for people;
     `count`: how many pages there are, where `pages` are only the first of them.

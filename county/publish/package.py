@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import LessonError, PathError
 from content_sync.formats import torrent
@@ -28,8 +29,7 @@ from county.publish.unzip import ENTRY, MANIFEST
 _STEM_BYTES = 230
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(Struct, frozen=True):
     """A package to be: its torrent and its leaves file."""
 
     torrent: torrent.Torrent

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.errors import PathError
 from content_sync.formats.paths import check_component
@@ -24,8 +26,7 @@ _ENTRIES = ("index.html", "assessment.xml")
 _STATED = ("stage", "subject", "edition", "volume", "unit")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """A spreadsheet that places files: its name for messages, and (line, heading -> text) of each line."""
 
     name: str

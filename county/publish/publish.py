@@ -11,9 +11,10 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.adapters.files import lock_file, write_durable
 from content_sync.core.timefloor import check_signing_time
@@ -45,8 +46,7 @@ from county.publish.tools import Tools
 from county.publish.tree import Problem, read_tree
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Struct, frozen=True):
     """What came of it. `new_bytes`: what a box with the last release lacks; `read_bytes`: of the source."""
 
     release: int
@@ -59,8 +59,7 @@ class Published:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(Struct, frozen=True):
     """A lesson as it goes into a release: its description, package and files."""
 
     lesson: Lesson

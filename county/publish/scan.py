@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from content_sync.errors import PathError
 from content_sync.formats.lesson import KINDS, NAME, STEPS, Chapter, Lesson, Stop
@@ -31,8 +33,7 @@ _PLAYED = ("video", "recorded", "audio")
 _ENTRIES = {"index.html": "interactive", "assessment.xml": "quiz"}
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
+class PlannedFile(Struct, frozen=True):
     """A source file that goes into a package. `where`: the path that people read."""
 
     node: Node
@@ -41,8 +42,7 @@ class PlannedFile:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedResource:
+class PlannedResource(Struct, frozen=True):
     """One resource of a lesson; exactly one of its files is its main."""
 
     id: str
@@ -66,8 +66,7 @@ class PlannedResource:
         return (stated_order, STEPS.index(self.step), list(KINDS).index(self.kind), natural(self.name))
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLesson:
+class PlannedLesson(Struct, frozen=True):
     """A lesson folder as it will be published."""
 
     where: str
@@ -101,8 +100,7 @@ def teaching_order(lesson: PlannedLesson | Lesson) -> tuple[Any, ...]:
     )
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a source holds. `unread`: the places (学段, 学科, …) of folders that could not be looked into."""
 
     lessons: tuple[PlannedLesson, ...]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from content_sync.errors import FormatError, LessonBoxError
 from content_sync.formats.lesson import KINDS, STEPS, Chapter, Stop, check_chapters
@@ -40,8 +41,7 @@ _CHOICES = {
 }
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(Struct, frozen=True):
     """Checked values of a lesson.toml by key, and those of each resource by its file's name."""
 
     lesson: Mapping[str, Any] = field(default_factory=dict)

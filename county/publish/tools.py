@@ -11,8 +11,9 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from content_sync.adapters.files import make_folder, storage_errors
 from content_sync.errors import DiskFullError
@@ -31,8 +32,7 @@ _PACKAGES = {
 }
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """How a program ended. `code` is None when it was stopped; `said`: what it printed last; `free`: bytes
     that the disk had left for it then."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.errors import LessonBoxError, SourceError
 from county.publish.names import visible
@@ -16,8 +17,7 @@ MAX_DEPTH = 24
 _SILENT = frozenset({"thumbs.db", "desktop.ini"})
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is odd in a source: an error code, the path as people read it, and what."""
 
     code: str
@@ -39,8 +39,7 @@ class Problem:
         return cls(SourceError.code, visible(path), what)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A file or folder. `path` as the system spells it (os.fsdecode); `odd`: why it can't be used."""
 
     name: str

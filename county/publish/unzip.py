@@ -12,8 +12,9 @@ import stat
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from content_sync.errors import MediaError, PathError, TooBigError
 from content_sync.formats.paths import check_distinct, check_path
@@ -33,8 +34,7 @@ _UTF8 = 0x800
 _ENCRYPTED = 0x1
 
 
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(Struct, frozen=True):
     """The files of a courseware or quiz by path; its entry is among them. `left_out`: empty files."""
 
     files: dict[str, Path]

@@ -12,9 +12,10 @@ import lzma
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct
 
 from content_sync.adapters.files import make_folder, storage_errors
 from content_sync.errors import FormatError, NotFoundError, RollbackError, SourceError, TargetError
@@ -54,8 +55,7 @@ FACTS = "facts.json"
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """An update that the release holds, and whether only the boxes that try first are to take it."""
 
     update: Update

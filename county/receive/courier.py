@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import FormatError, LessonBoxError
@@ -14,8 +15,7 @@ from county.receive.envelopes import Envelopes
 MAX_FILE = 256 << 20
 
 
-@dataclass
-class Imported:
+class Imported(Struct):
     """What became of the files. `refused`: (file and line, error); `written`: envelopes beside the files."""
 
     stored: int = 0

@@ -8,7 +8,8 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from content_sync.adapters.keys import verify
 from content_sync.errors import EnrolError, FormatError, LessonBoxError, SequenceConflictError, SignatureError
@@ -27,8 +28,7 @@ _MOST_REFUSED = 2_000
 _MOST_CONFLICTS = 200
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """A batch that is durable at the county. `new`: it was not here before."""
 
     box: str

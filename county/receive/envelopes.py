@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from content_sync.errors import NotFoundError
 from content_sync.formats.envelope import MAX_RANGES, Ack, Envelope, dump_envelope

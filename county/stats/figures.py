@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped
 from content_sync.errors import LessonBoxError, SettingError, UsageError
@@ -25,8 +26,7 @@ UNCERTAIN_SECONDS = 43_200
 _MOST_GAPS = 100
 
 
-@dataclass
-class Use:
+class Use(Struct):
     """Sessions summed up. `first` and `last` are unix seconds; `uncertainty` is the largest ±, in seconds."""
 
     sessions: int = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from content_sync.adapters.files import read_capped
 from content_sync.errors import LessonBoxError
@@ -30,8 +31,7 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class BoxLine:
+class BoxLine(Struct, frozen=True):
     """A box in the table. Times are texts; `silent` marks one that has sent no report
     for three days."""
 

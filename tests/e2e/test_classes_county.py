@@ -6,8 +6,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths
 from appliance.school import teachers

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from content_sync.formats.lesson import KINDS, Lesson, Resource, ResourceFile
 from tests.box import YUWEN, SmallBox, png

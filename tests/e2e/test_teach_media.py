@@ -11,11 +11,11 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.school.database import School
 from appliance.school.rooms import Room, save_room, set_board

@@ -19,9 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from appliance.update.history import FORMAT as HISTORY
 from appliance.update.paper import OFFER, QUIET, QUIET_FORMAT

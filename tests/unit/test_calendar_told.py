@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from content_sync.formats.hashtree import BLOCK
 from content_sync.formats.policy import BEIJING, Policy

@@ -7,12 +7,12 @@ import copy
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from content_sync.errors import EnrolError, FormatError, LessonBoxError, LessonError, PathError, TooBigError
 from content_sync.formats import dsse
@@ -173,7 +173,11 @@ def test_round_trip_of_the_optional(value: Any) -> None:
 @each
 def test_unknown_keys_are_ignored(name: str) -> None:
     value, write, read = FORMATS[name]
-    assert read(dump({**json.loads(write(value)), "later": [{"x": "y"}]})) == value
+    back = read(dump({**json.loads(write(value)), "later": [{"x": "y"}]}))
+    if isinstance(back, Batch):  # it keeps the names of such lists, for the county's warning
+        assert back.unknown == ("later",)
+        back = replace(back, unknown=())
+    assert back == value
 
 
 @each

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from content_sync.errors import LessonError
 from content_sync.formats.hashtree import FileId

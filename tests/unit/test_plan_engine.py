@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from content_sync.core.calendar import Need, Wishes
 from content_sync.engine.sync import Engine

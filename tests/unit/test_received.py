@@ -50,7 +50,7 @@ class Box(MemoryBox):
         self.begin()
 
     def begin(self) -> None:
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         from content_sync.engine.sync import Engine
 

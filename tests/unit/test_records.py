@@ -7,13 +7,13 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths
 from appliance.school import teachers

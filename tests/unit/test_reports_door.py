@@ -7,10 +7,11 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from content_sync.adapters.keys import BoxKey
 from content_sync.errors import (

@@ -6,13 +6,13 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from appliance.web.search import build as search_build
 from appliance.web.search.build import write

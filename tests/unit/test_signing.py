@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tuf.ngclient import FetcherInterface, Updater
 
 from content_sync.adapters.files import write_durable

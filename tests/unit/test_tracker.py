@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 
 from content_sync.formats.torrent import bdecode
 from content_sync.settings import Settings

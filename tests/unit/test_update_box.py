@@ -7,12 +7,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import force_setattr, replace
 
 from appliance.config import BoxPaths
 from appliance.update import check, kept
@@ -210,7 +210,7 @@ class Rig:
 
     def system(self) -> System:
         """Root's program as it begins."""
-        object.__setattr__(self.machine, "own", self.booted)
+        force_setattr(self.machine, "own", self.booted)
         home = self.machine.home
         return System(self.machine, Slots(self.machine.parts / "state"), Loader(self.machine.fat, self._free),
                       History(home / "history.json"), lambda: 1_760_000_000.0)  # fmt: skip
@@ -236,10 +236,10 @@ class Rig:
         return (self.machine.parts / f"root_{slot}").read_bytes()
 
 
-class FolderMachine(Machine):
+class FolderMachine(Machine, frozen=True):
     """`own`: the slot that was booted."""
 
-    own = "a"
+    own: str = "a"
 
     @property
     def kind(self) -> str:
@@ -342,7 +342,7 @@ def test_a_pi_4_jumps_from_one_processor_and_has_all_of_them_afterwards(rig: Rig
     line.write_text("root=PARTUUID=01 ro lessonbox.cpus=all console=tty0\n")
     (rig.folder / "cpus/cpu@1").mkdir(parents=True)
     (rig.folder / "cpus/cpu@1/enable-method").write_bytes(b"spin-table\0")
-    object.__setattr__(rig.machine, "cpus", rig.folder / "cpus")
+    force_setattr(rig.machine, "cpus", rig.folder / "cpus")
     offered(rig, 252)
     assert (step(rig), step(rig)) == ("staged", "armed")
     assert line.read_text() == "root=PARTUUID=01 ro nr_cpus=1          console=tty0\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.usage import database, recorder
 from appliance.usage.recorder import Recorder

@@ -7,9 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from content_sync.adapters.sqlite import StateReader
 from content_sync.formats.lesson import KINDS
@@ -36,8 +37,7 @@ def word_list(name: str) -> dict[str, tuple[str, ...]]:
 _ALSO, _NUMBERS = word_list("also"), word_list("numbers")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A lesson as it goes into the index; words as the library writes them. `fields`: all but the title."""
 
     id: str

@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from appliance.web.search.library import Library, Sets
 from appliance.web.search.sets import numbers_of
@@ -49,8 +50,7 @@ class Near(NamedTuple):
     editions: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """Lessons found: ids in order (`limit` of them from `offset`), how many in all, and how many lie under
     each grade, kind and subject. `sound`: by pinyin alone. `alone`: when nothing was found, each word of
     several and how many lessons it finds by itself. `shown`: what the index knows of each of `ids` for lists.

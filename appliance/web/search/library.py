@@ -6,8 +6,9 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from appliance.web.search.sets import PART, SCHEMA, as_bits, numbers_of, unpack
 from appliance.web.search.shown import Shown
@@ -26,8 +27,7 @@ _MAX_PREFIXED = 400
 _VERIFIED = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Sets:
+class Sets(Struct, frozen=True):
     """Lessons with a word in the title, anywhere, and as the whole title."""
 
     title: int

@@ -13,8 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from content_sync.adapters.http import HttpFetcher
 from content_sync.adapters.libtorrent.sources import BAN, REST
@@ -32,8 +33,7 @@ _MOST_ANSWER = 4 << 20
 _MOST, PER_NEIGHBOUR, MOST_BYTES = 16, 3, 1 << 20
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """What one neighbour has of one package: per file one byte a block (1: verified there)."""
 
     name: str

@@ -9,9 +9,10 @@ in upload mode: nothing is ever written to them (tests/unit/test_swarm_objects.p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from content_sync.adapters.libtorrent.session import lt
 from content_sync.adapters.libtorrent.web import Feed
@@ -23,8 +24,7 @@ from content_sync.ports import Job
 _FLAG = lt.torrent_flags
 
 
-@dataclass
-class Running:
+class Running(Struct):
     """A job and what came of it."""
 
     job: Job

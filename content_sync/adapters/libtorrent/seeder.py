@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from content_sync.adapters.congestion import prefer_bbr_on
 from content_sync.adapters.libtorrent.session import ALERTS, count_all_peers, lt, make_session
@@ -50,8 +51,7 @@ _MOST_KNOCKS = 1_000
 _NOBODYS = hashlib.sha1(b"lessonbox: the package that keeps the door open").digest()
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(Struct, frozen=True):
     """One package: bytes sent since the start, boxes connected, how many of them have all of it, and bytes a
     second now."""
 
@@ -62,8 +62,7 @@ class Served:
     rate: int = 0
 
 
-@dataclass(frozen=True)
-class SeederOptions:
+class SeederOptions(Struct, frozen=True):
     """`rate`: most bytes a second in all, `package_rate`: of each package (0: no limit); `slots`: boxes sent
     to at the same time (slots cost nothing; eight, libtorrent's default, would let most schools wait)."""
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from content_sync.adapters.libtorrent.lan import Lan, address_towards
 from content_sync.adapters.libtorrent.line import CONNECTIONS, Line
@@ -68,8 +70,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class SwarmOptions:
+class SwarmOptions(Struct, frozen=True):
     """`urls` are the county's; `peers` and `web` switch the two sources on; `rate` bytes a second, 0: no
     limit. `token`: what the county's addresses carry now. `neighbours`: boxes that may be asked by HTTP."""
 

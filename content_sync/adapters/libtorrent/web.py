@@ -13,9 +13,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from content_sync.adapters.libtorrent.lan import MOST_BYTES, Held, Lan
 from content_sync.adapters.libtorrent.session import lt
@@ -35,8 +36,7 @@ _HAND_AGAIN = 30.0
 _CHECKING = (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data)
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """A neighbour of this job: its address, which pieces it has, and whether it fetches as we do."""
 
     name: str
