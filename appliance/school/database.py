@@ -10,7 +10,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,7 @@ from content_sync.errors import NewerDataError
 
 def _steps() -> list[str]:
     """The schema's files in order; the first is step 1."""
-    found = sorted(
-        (
-            entry
-            for entry in files("appliance.school").joinpath("schema").iterdir()
-            if entry.name.endswith(".sql")
-        ),
-        key=lambda entry: entry.name,
-    )
+    found = sorted(Path(__file__).with_name("schema").glob("*.sql"))
     assert [int(entry.name[:3]) for entry in found] == list(range(1, len(found) + 1)), "numbers without a gap"
     return [entry.read_text("utf-8") for entry in found]
 

@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 
 from content_sync.adapters.files import make_folder, storage_error, storage_errors, sync_folder
@@ -74,7 +73,7 @@ def _open(path: Path, sql: str, made: Callable[[sqlite3.Connection], object]) ->
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         if version == 0:
-            script = files("appliance.usage").joinpath(sql).read_text("utf-8")
+            script = Path(__file__).with_name(sql).read_text("utf-8")
             connection.execute("BEGIN IMMEDIATE")
             for statement in script.split(";\n"):
                 connection.execute(statement)

@@ -11,7 +11,6 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class Outbox:
         self.unfit = 0  # sessions that no report may carry, found when the last batch was made
         self._db, self.moved_aside = database.open_writer(path, "outbox.sql", _begin)
         with self._transaction():
-            for statement in files("appliance.usage").joinpath("records.sql").read_text("utf-8").split(";\n"):
+            for statement in Path(__file__).with_name("records.sql").read_text("utf-8").split(";\n"):
                 self._db.execute(statement)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Flask, Response, abort, g, render_template, request
 from gunicorn.http.errors import ParseException
@@ -20,28 +20,23 @@ from appliance.school.database import School
 from appliance.school.places import Places
 from appliance.school.rooms import Place, place_of
 from appliance.school.tally import Tally
+from appliance.school.timetable import time_text
 from appliance.school.uploads import Uploads
 from appliance.usage.recorder import Event
 from appliance.web import (
     addresses,
     api,
+    areas,
     assets,
-    baskets,
     captive,
     cards,
     classes,
     enrol,
     expecting,
-    help,
     i18n,
-    lan,
-    local,
-    opds,
     pages,
-    received,
     remote,
-    rooms,
-    school,
+    schedule,
     tv,
     wishes,
     words,
@@ -55,15 +50,19 @@ from appliance.web.machine import Machine
 from appliance.web.pin import Pin
 from appliance.web.progress import Progress
 from appliance.web.search.index import Index
-from appliance.web.sharing import Sharing
 from content_sync.adapters.sending import Streams
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, LessonBoxError, SetupError
 from content_sync.ports import Clock, LessonRow, Neighbour, PlannedRow
 
+if TYPE_CHECKING:
+    from appliance.web.lan import Network
+
 log = logging.getLogger(__name__)
 BOARD_COOKIE = "board"
 TEN_YEARS = 10 * 366 * 86400
+#: Paths that other boxes ask for (sharing.py).
+_OF_BOXES = ("/blocks/", "/api/v1/have/")
 _BOARD = re.compile(r"[0-9a-f]{16}")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::\d{1,5})?")
 _HERE = Path(__file__).parent
@@ -130,7 +129,7 @@ class Board(Struct, frozen=True):
     #: Files that teachers send, on their way in.
     uploads: Uploads | None = None
     #: Uplinks, shares and the own Wi-Fi; who came by the latter.
-    network: lan.Network | None = None
+    network: Network | None = None
     captive: captive.Captive | None = None
     #: Counts classes, and how many a teacher should hold a term.
     tally: Tally | None = None
@@ -215,7 +214,8 @@ def _flask(board: Board) -> Flask:
         subject=words.subject, known=words.known, where=words.where, subject_tag=words.tag,
         title_class=words.title_class, minutes=words.minutes, size_text=words.size,
         unit_parts=words.unit_parts, kinds=words.KIND_WORDS, kind_words=words.KIND_WORDS,
-        grade_mark=words.grade_mark,
+        grade_mark=words.grade_mark, period_word=schedule.period_word, number_word=schedule.number_word,
+        time_text=time_text,
         number_mark=words.number_mark, steps=words.STEP_WORDS,
         file_type=media_type, plain_title=words.plain_title, other_language=words.other_language,
         language_name=words.language_name, direction=words.direction, languages=i18n.LANGUAGES,
@@ -228,24 +228,16 @@ def _flask(board: Board) -> Flask:
     app.jinja_env.globals["which_box"] = board.network.number_name if board.network is not None else str
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     guard = Guard(board.pin)
-    progress = Progress(board, guard)
-    app.register_blueprint(pages.blueprint(board, progress))
+    app.register_blueprint(pages.blueprint(board, Progress(board, guard)))
     app.register_blueprint(api.blueprint(board))
     app.register_blueprint(guard.blueprint())
-    app.register_blueprint(received.blueprint(board, guard))
     app.register_blueprint(classes.blueprint(board, guard))
-    app.register_blueprint(school.blueprint(board, guard, progress))
-    app.register_blueprint(rooms.blueprint(board, guard))
-    app.register_blueprint(help.blueprint(board, guard))
     app.register_blueprint(enrol.blueprint(board, guard))
     app.register_blueprint(remote.blueprint(board))
     app.register_blueprint(cards.blueprint(board, guard))
     app.register_blueprint(wishes.blueprint(board))
     app.register_blueprint(tv.blueprint(board))
-    app.register_blueprint(opds.blueprint(board))
-    app.register_blueprint(local.blueprint(board, guard))
-    app.register_blueprint(baskets.blueprint(board, guard))
-    app.register_blueprint(lan.blueprint(board, guard))
+    areas.install(app, board, guard)
     if board.captive is not None:
         app.register_blueprint(captive.blueprint(board, board.captive))
 
@@ -356,11 +348,16 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
         Flash(board.ruffle) if board.ruffle is not None else None,
     )
     courseware_port = str(board.courseware_port)
-    sharing = None
-    if board.partial is not None and board.packages is not None:
-        sharing = Sharing(
+
+    def sharing() -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+        from appliance.web.sharing import Sharing  # only where other boxes ask
+
+        assert board.partial is not None and board.packages is not None  # they come together
+        return Sharing(
             board.objects, board.partial, board.packages, board.reader, streams, board.clock.monotonic
         )
+
+    shared = areas.Later(sharing)
 
     def application(environ: Environ, start: StartResponse) -> Iterable[bytes]:
         if environ["SERVER_PORT"] == courseware_port:
@@ -371,8 +368,8 @@ def create_app(board: Board) -> Callable[[Environ, StartResponse], Iterable[byte
             return content.pages_origin(environ, start)
         if environ["PATH_INFO"].startswith("/received/file/") and board.received is not None:
             return content.received_file(environ, start, board.received)
-        if sharing is not None and sharing.takes(environ["PATH_INFO"]):
-            return sharing(environ, start)
+        if environ["PATH_INFO"].startswith(_OF_BOXES) and board.partial is not None:
+            return shared.get()(environ, start)
         answer: Iterable[bytes] = flask(environ, start)
         return answer
 

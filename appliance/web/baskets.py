@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask import abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.school import baskets as book
 from appliance.school import uploads
 from appliance.school.baskets import Basket, Item
 from appliance.web import words
-from appliance.web.guard import Guard
 from appliance.web.local import GRADES, OTHER
 from appliance.web.views import OfSchool
 from content_sync.errors import LocalError
 from content_sync.formats.local import ANY_GRADE, LocalRequest, heading
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 
 class BasketPages(OfSchool):
@@ -117,19 +111,3 @@ class BasketPages(OfSchool):
         items = tuple((item.lesson, item.resource) for item in found.items)
         uploads.leave(self.board.incoming, LocalRequest("basket", lesson, head, items=items))
         return redirect(url_for("baskets.basket", basket=found.id), 303)
-
-
-def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes."""
-    routes, pages = Blueprint("baskets", __name__), BasketPages(board, guard)
-    rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
-        ("/baskets", "baskets", pages.baskets, ("GET",)),
-        ("/baskets/make", "make", pages.make, ("POST",)),
-        ("/baskets/add", "add", pages.add, ("POST",)),
-        ("/baskets/<basket>", "basket", pages.basket, ("GET",)),
-        ("/baskets/<basket>/change", "change", pages.change, ("POST",)),
-        ("/baskets/<basket>/share", "share", pages.share, ("POST",)),
-    )
-    for rule, name, view, methods in rules:
-        routes.add_url_rule(rule, name, view, methods=list(methods))
-    return routes

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import logging
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, abort, render_template
+from flask import Response, abort, render_template
 
 from appliance.health.faults import WELL, fault_of, spoken, urgency
 from appliance.web import troubles
-from appliance.web.guard import Guard
 from appliance.web.remote import qr
 from appliance.web.views import Guarded
 from content_sync.errors import LessonBoxError
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 log = logging.getLogger(__name__)
 _SHOWN = 4
@@ -59,15 +54,3 @@ class Help(Guarded):
         answer = Response(self.board.diagnosis(), mimetype="application/zip")
         answer.headers["Content-Disposition"] = 'attachment; filename="lessonbox-diagnosis.zip"'
         return answer
-
-
-def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes `/help…`."""
-    routes, pages = Blueprint("help", __name__), Help(board, guard)
-    rules: tuple[tuple[str, str, Any], ...] = (
-        ("/help", "page", pages.page),
-        ("/help/diagnosis", "diagnosis", pages.diagnosis),
-    )
-    for rule, name, view in rules:
-        routes.add_url_rule(rule, name, view)
-    return routes

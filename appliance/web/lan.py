@@ -5,23 +5,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Response, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.network import hotspot, ssdp
 from appliance.network.lines import KINDS, Line
 from appliance.network.minding import Told
 from appliance.network.wanted import Wifi
-from appliance.web.guard import Guard
 from appliance.web.remote import lan_address
 from appliance.web.views import Guarded
 from content_sync.errors import SettingError
 from content_sync.settings import Settings, Value
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 #: One clear pixel (GIF): that it can be loaded says that this box is there.
 _PIXEL = bytes.fromhex(
@@ -177,19 +173,3 @@ def _saved(text: str, kind: str, name: str) -> Response:
     answer = Response(text, content_type=kind)
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
-
-
-def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes."""
-    routes, pages = Blueprint("lan", __name__), Lan(board, guard)
-    rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
-        (ssdp.DESCRIPTION, "description", pages.description, ("GET",)),
-        ("/here/<device>.gif", "here", pages.here, ("GET",)),
-        ("/lesson.url", "shortcut", pages.shortcut, ("GET",)),
-        ("/lesson.html", "finder", pages.finder, ("GET",)),
-        ("/school/lan", "page", pages.page, ("GET",)),
-        ("/school/lan", "change", pages.change, ("POST",)),
-    )
-    for rule, name, view, methods in rules:
-        routes.add_url_rule(rule, name, view, methods=list(methods))
-    return routes

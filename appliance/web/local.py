@@ -7,9 +7,9 @@ import hmac
 import itertools
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flask import Blueprint, Response, abort, g, jsonify, redirect, render_template, request, url_for
+from flask import Response, abort, g, jsonify, redirect, render_template, request, url_for
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Response as Answer
@@ -19,7 +19,6 @@ from appliance.school import uploads
 from appliance.school.films import starts_late
 from appliance.school.uploads import Receiving, Uploads
 from appliance.web import words
-from appliance.web.guard import Guard
 from appliance.web.i18n import N_, gettext
 from appliance.web.views import Guarded
 from content_sync.adapters.files import read_capped
@@ -47,9 +46,6 @@ from content_sync.formats.local import (
     parse_local,
 )
 from content_sync.ports import LocalRow
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 GRADES = tuple(f"{n}年级" for n in "一二三四五六七八九")
 OTHER = N_("综合")
@@ -415,24 +411,3 @@ class LocalPages(Guarded):
         except (FormatError, LocalError):
             abort(400)
         return redirect(url_for("local.edit", lesson=lesson), 303)
-
-
-def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes."""
-    routes, pages = Blueprint("local", __name__), LocalPages(board, guard)
-    rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
-        ("/local", "shelf", pages.shelf, ("GET",)),
-        ("/local/manage", "manage", pages.manage, ("GET",)),
-        ("/local/new", "new", pages.new, ("GET",)),
-        ("/local/edit/<lesson>", "edit", pages.edit, ("GET",)),
-        ("/local/add/<lesson>", "add", pages.add, ("POST",)),
-        ("/local/save/<lesson>", "save", pages.save, ("POST",)),
-        ("/local/offer/<lesson>", "offer", pages.offer, ("POST",)),
-        ("/local/delete/<lesson>", "delete", pages.delete, ("POST",)),
-        ("/local/others/<lesson>", "others", pages.others, ("GET",)),
-        ("/local/take/<lesson>", "take", pages.take, ("POST",)),
-        ("/local/upload/<upload>", "upload", pages.upload, ("GET", "POST")),
-    )
-    for rule, name, view, methods in rules:
-        routes.add_url_rule(rule, name, view, methods=list(methods))
-    return routes

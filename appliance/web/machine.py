@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from flask import abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
@@ -11,9 +11,6 @@ from werkzeug.wrappers import Response as Answer
 from appliance import sticks
 from appliance.web.views import Guarded
 from content_sync.errors import LessonBoxError
-
-if TYPE_CHECKING:
-    pass
 
 
 class Machine(Protocol):

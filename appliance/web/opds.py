@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, current_app, jsonify, request, url_for
+from flask import Response, abort, current_app, jsonify, request, url_for
 from msgspec import Struct, field
 
 from appliance.web import shelves, words
@@ -23,9 +23,6 @@ from appliance.web.views import Views, page_number
 from content_sync.errors import LessonBoxError
 from content_sync.formats.lesson import Lesson, Resource
 from content_sync.ports import CollectionRow, LessonRow
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 _ATOM = "application/atom+xml;profile=opds-catalog"
 NAVIGATION, ACQUISITION = f"{_ATOM};kind=navigation", f"{_ATOM};kind=acquisition"
@@ -421,16 +418,3 @@ def _atom_link(link: Link) -> str:
     told = [("rel", link.rel), ("href", link.href), ("type", link.type), ("title", link.title), *link.more]
     shown = " ".join(f'{name}="{escape(value)}"' for name, value in told if value)
     return f"<link {shown}/>"
-
-
-def blueprint(board: Board) -> Blueprint:
-    """The routes."""
-    routes, opds = Blueprint("opds", __name__), Opds(board)
-    routes.add_url_rule("/opds/search.xml", "description", opds.description)
-    for base, view, name in (("/opds", opds.atom, "atom"), ("/opds/v2", opds.json, "json")):
-        routes.add_url_rule(base, name, view)
-        for where in ("new", "search"):
-            routes.add_url_rule(f"{base}/{where}", f"{name}_{where}", view, defaults={"where": where})
-        for where in ("subject", "volume"):
-            routes.add_url_rule(f"{base}/{where}/<name>", f"{name}_{where}", view, defaults={"where": where})
-    return routes

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from appliance.web.guard import Guard
+from appliance.web.views import Guarded
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import FormatError, LessonBoxError
 from content_sync.formats.canonical import is_hex
@@ -23,9 +22,6 @@ from content_sync.formats.received import (
     parse_request,
 )
 
-if TYPE_CHECKING:
-    from appliance.web.app import Board
-
 _PER_PAGE = 50
 _MOST_WAITING = 200
 
@@ -35,11 +31,8 @@ def received_url(item: ReceivedItem) -> str:
     return f"/received/file/{item.file.root}/{quote(item.name, safe='')}"
 
 
-class _Shelf:
-    """The views, with what they stand on."""
-
-    def __init__(self, board: Board, guard: Guard) -> None:
-        self.board, self.reader, self.guard = board, board.reader, guard
+class Received(Guarded):
+    """The pages."""
 
     def _waiting(self) -> list[ReceivedRequest]:
         found = []
@@ -96,16 +89,3 @@ class _Shelf:
         if asked not in self._waiting():
             write_durable(self.board.incoming / f"received-{secrets.token_hex(8)}.json", data)
         return redirect(url_for("received.manage"), 303)
-
-
-def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes."""
-    routes, shelf = Blueprint("received", __name__), _Shelf(board, guard)
-    rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
-        ("/received", "shelf", shelf.shelf, ("GET",)),
-        ("/received/manage", "manage", shelf.manage, ("GET",)),
-        ("/received/change", "change", shelf.change, ("POST",)),
-    )
-    for rule, name, view, methods in rules:
-        routes.add_url_rule(rule, name, view, methods=list(methods))
-    return routes

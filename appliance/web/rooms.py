@@ -3,10 +3,10 @@ making and changing rooms and timetables asks for the PIN."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
+from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.school.rooms import (
@@ -21,16 +21,10 @@ from appliance.school.rooms import (
     save_room,
     set_board,
 )
-from appliance.school.timetable import time_text
 from appliance.web import shelves, words
-from appliance.web.guard import Guard
 from appliance.web.i18n import gettext
-from appliance.web.schedule import number_word, period_word
-from appliance.web.tables import OfRooms, Tables
+from appliance.web.tables import OfRooms
 from content_sync.errors import FormatError, NotFoundError, TooBigError
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 #: Grades that every primary school may have; others are offered where the library has them.
 _PRIMARY = ("一年级", "二年级", "三年级", "四年级", "五年级", "六年级")
@@ -174,29 +168,3 @@ class Rooms(OfRooms):
         self.guard.require()
         clear_boards(self.school, self.room(room).id)
         return redirect(url_for("rooms.one", room=room), 303)
-
-
-def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes."""
-    routes = Blueprint("rooms", __name__)
-    views, tables = Rooms(board, guard), Tables(board, guard)
-    both = ("GET", "POST")
-    rules: tuple[tuple[str, str, Callable[..., Any], tuple[str, ...]], ...] = (
-        ("/school/board", "board", views.here, both),
-        ("/school/rooms", "every", views.every, ("GET",)),
-        ("/school/rooms/new", "new", views.one, both),
-        ("/school/rooms/<room>", "one", views.one, both),
-        ("/school/rooms/<room>/remove", "remove", views.remove, both),
-        ("/school/rooms/<room>/clear", "clear", views.clear, ("POST",)),
-        ("/school/timetable", "timetables", tables.first, ("GET",)),
-        ("/school/timetable/periods", "periods", tables.periods, both),
-        ("/school/timetable/<room>", "timetable", tables.grid, both),
-        ("/school/timetable/<room>/paste", "paste", tables.paste, both),
-        ("/school/timetable/<room>/print", "paper", tables.paper, ("GET",)),
-    )
-    for rule, name, view, methods in rules:
-        routes.add_url_rule(rule, name, view, methods=list(methods))
-    routes.add_app_template_global(period_word)
-    routes.add_app_template_global(number_word)
-    routes.add_app_template_global(time_text)
-    return routes

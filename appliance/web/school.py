@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from flask import Blueprint, current_app, render_template, request
+from flask import current_app, render_template, request
 
 from appliance.announce.addresses import lan_addresses
 from appliance.web import troubles
-from appliance.web.doorsheet import DoorSheet
-from appliance.web.guard import Guard
 from appliance.web.i18n import N_
-from appliance.web.machine import Desk
-from appliance.web.progress import Progress
 from appliance.web.views import Guarded
-
-if TYPE_CHECKING:
-    from appliance.web.app import Board
 
 
 class Opening(NamedTuple):
@@ -113,25 +106,3 @@ class SchoolPages(Guarded):
             status=status,
             county=self.reader.meta("county") or "",
         )
-
-
-def blueprint(board: Board, guard: Guard, progress: Progress) -> Blueprint:
-    """The routes `/school…` that no other area has."""
-    routes, pages = Blueprint("school", __name__), SchoolPages(board, guard)
-    desk, sheet = Desk(board, guard), DoorSheet(board, guard)
-    rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
-        ("/school", "home", pages.home, ("GET",)),
-        ("/school/problems", "problems", pages.problems, ("GET",)),
-        ("/school/clock", "clock", pages.clock, ("GET",)),
-        ("/school/network", "network", pages.network, ("GET",)),
-        ("/school/progress", "progress", progress.volumes, ("GET",)),
-        ("/school/pause", "pause", progress.pause, ("POST",)),
-        ("/school/space", "space", progress.space, ("GET",)),
-        ("/school/stick", "stick", desk.stick, ("GET",)),
-        ("/school/stick/use", "use", desk.use, ("POST",)),
-        ("/school/restart", "restart", desk.restart, ("GET", "POST")),
-        ("/school/door", "door", sheet.sheet, ("GET",)),
-    )
-    for rule, name, view, methods in rules:
-        routes.add_url_rule(rule, name, view, methods=list(methods))
-    return routes

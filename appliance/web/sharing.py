@@ -75,11 +75,6 @@ class Sharing:
         self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._names: tuple[int, dict[str, dict[str, str]]] = 0, {}
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Whether a path is one of these."""
-        return path.startswith(("/blocks/", "/api/v1/have/"))
-
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         """WSGI."""
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import abort, make_response, redirect, render_template, request, url_for
@@ -29,9 +29,6 @@ from appliance.web.i18n import N_, gettext
 from appliance.web.views import OfSchool
 from content_sync.errors import FormatError
 from content_sync.formats.shelf import shelf_of
-
-if TYPE_CHECKING:
-    pass
 
 #: What stands on timetables beside the subjects of the library.
 _USUAL = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flask import abort, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
@@ -12,9 +10,6 @@ from appliance.school.database import School
 from appliance.school.teachers import check_pin, remove, save, set_pin, teachers
 from appliance.web.views import OfSchool
 from content_sync.errors import FormatError, NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 class Teachers(OfSchool):

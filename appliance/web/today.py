@@ -15,7 +15,7 @@ from appliance.web import shelves
 from appliance.web.choosing import MOST, Choosing, Cover, Taught
 from appliance.web.i18n import gettext, language
 from appliance.web.resume import last_open, stopped_in
-from appliance.web.schedule import Moment, held_word, moment, number_word, period_word
+from appliance.web.schedule import Moment, held_word, moment
 from appliance.web.views import GRADE_COOKIE, RECENT_COOKIE, YEAR, Views, recent
 from appliance.web.words import minutes
 from content_sync.adapters.kept import Kept
@@ -168,8 +168,6 @@ class Today(Views):
             stopped=stopped,
             spoken=self.spoken,
             held_word=held_word,
-            period_word=period_word,
-            number_word=number_word,
         )
         return page, wished if wished in day.grades else ""
 

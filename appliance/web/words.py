@@ -67,10 +67,7 @@ KNOWN = (
 )  # fmt: skip
 OWN_SHELF = N_("本校资料")
 _GRADES = "一二三四五六七八九"
-_UNIT = re.compile(
-    r"(第[一二三四五六七八九十百\d]+(?:单元|章|课|组)|Unit\s+\d+|Module\s+\d+)\s*[:：]?\s*(.*)", re.IGNORECASE
-)
-_HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]+")
+_UNIT = re.compile(r"(第[一二三四五六七八九十百\d]+(?:单元|章|课|组)|(?i:Unit|Module)\s+\d+)\s*[:：]?\s*(.*)")
 
 
 class Subject(Struct, frozen=True):
@@ -146,13 +143,17 @@ def _width(title: str) -> float:
     return sum(1.0 if ord(c) > 0x2E7F else 0.52 for c in title)
 
 
+def _is_han(letter: str) -> bool:
+    return "\u3400" <= letter <= "\u9fff" or "\U00020000" <= letter <= "\U0003ffff"
+
+
 def title_class(title: str, code: str) -> str:
     """Classes of a cover's title: how large it may be, and on which ruling (look.md, ruled title)."""
     width = _width(title)
     latin = " en" if title.isascii() else ""
     if width > 7.4:
         return "long" + latin
-    if code == "yw" and _HAN.fullmatch(title) and len(title) <= 4:
+    if code == "yw" and 0 < len(title) <= 4 and all(map(_is_han, title)):
         return f"rule-{code} tian"
     return f"rule-{code}{' wide' if width > 5.6 else ''}{' lines' if code == 'df' else ''}{latin}"
 

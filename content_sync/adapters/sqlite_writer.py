@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class State(DropTables, PlanTables, LocalTables):
             if 0 < version < SCHEMA:
                 raise DamagedDataError(f"{path.name} is of an older program")  # it is built again
             if not version:
-                sql = (resources.files("content_sync.adapters") / "state.sql").read_text("utf-8")
+                sql = Path(__file__).with_name("state.sql").read_text("utf-8")
                 self._db.executescript("BEGIN IMMEDIATE;" + sql + "COMMIT;")
             if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedDataError(f"{path.name} is damaged")

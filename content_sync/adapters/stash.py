@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class FileStash:
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                sql = (resources.files("content_sync.adapters") / "parcels.sql").read_text("utf-8")
+                sql = Path(__file__).with_name("parcels.sql").read_text("utf-8")
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.executescript("BEGIN IMMEDIATE;" + sql + "COMMIT;")
             elif version != _SCHEMA:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,20 +16,47 @@ from flask import Flask, url_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.web import addresses
+from appliance.web import addresses, areas
 from appliance.web.api import file_url
 from appliance.web.compiled import Compiled
 
 #: Each cost memory and time at every start while one page or none needed it.
 RARE = ("psutil", "segno", "cryptography", "requests", "tuf", "libtorrent", "zeroconf", "pypinyin", "opencc",
         "defusedxml", "xml.etree.ElementTree", "gunicorn.arbiter", "appliance.web.quiz",
-        "content_sync.engine", "appliance.usage.outbox", "appliance.web.search.build")  # fmt: skip
+        "content_sync.engine", "appliance.usage.outbox", "appliance.web.search.build",
+        "appliance.web.sharing", *(f"appliance.web.{area}" for area in areas.AREAS))  # fmt: skip
 
 
 def test_a_start_loads_nothing_that_few_pages_need() -> None:
     code = "import sys, appliance.cli, appliance.web.starting, appliance.web.wiring; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(RARE) & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(("where", "rules"), [item for area in areas.AREAS.values() for item in area.items()])
+def test_the_views_of_areas_are_there(where: str, rules: tuple[tuple[str, ...], ...]) -> None:
+    module, name = where.split(":")
+    views = getattr(import_module(f"appliance.web.{module}"), name)
+    for _address, endpoint, _methods, *other in rules:
+        assert callable(getattr(views, other[0] if other else endpoint))
+
+
+def test_what_is_made_later_is_made_once_and_after_a_failure_again() -> None:
+    made: list[object] = []
+
+    def make() -> object:
+        made.append(object())
+        if len(made) == 1:
+            raise OSError("not now")
+        time.sleep(0.05)
+        return made[-1]
+
+    later = areas.Later(make)
+    with pytest.raises(OSError, match="not now"):
+        later.get()
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda _: later.get(), range(8)))
+    assert got == [made[1]] * 8 and len(made) == 2
 
 
 def environment(folder: Path, **templates: str) -> jinja2.Environment:
