@@ -37,7 +37,6 @@ from appliance.web import (
     pages,
     remote,
     schedule,
-    tv,
     wishes,
     words,
 )
@@ -46,10 +45,10 @@ from appliance.web.content import RETRY_AFTER, Content, Environ, StartResponse, 
 from appliance.web.enrol import Enrolling
 from appliance.web.flash import Flash
 from appliance.web.guard import Guard, own_page
-from appliance.web.machine import Machine
 from appliance.web.pin import Pin
 from appliance.web.progress import Progress
 from appliance.web.search.index import Index
+from appliance.web.views import is_tv
 from content_sync.adapters.sending import Streams
 from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import BusyError, LessonBoxError, SetupError
@@ -57,6 +56,7 @@ from content_sync.ports import Clock, LessonRow, Neighbour, PlannedRow
 
 if TYPE_CHECKING:
     from appliance.web.lan import Network
+    from appliance.web.machine import Machine
 
 log = logging.getLogger(__name__)
 BOARD_COOKIE = "board"
@@ -215,7 +215,7 @@ def _flask(board: Board) -> Flask:
         title_class=words.title_class, minutes=words.minutes, size_text=words.size,
         unit_parts=words.unit_parts, kinds=words.KIND_WORDS, kind_words=words.KIND_WORDS,
         grade_mark=words.grade_mark, period_word=schedule.period_word, number_word=schedule.number_word,
-        time_text=time_text,
+        time_text=time_text, is_tv=is_tv,
         number_mark=words.number_mark, steps=words.STEP_WORDS,
         file_type=media_type, plain_title=words.plain_title, other_language=words.other_language,
         language_name=words.language_name, direction=words.direction, languages=i18n.LANGUAGES,
@@ -236,7 +236,6 @@ def _flask(board: Board) -> Flask:
     app.register_blueprint(remote.blueprint(board))
     app.register_blueprint(cards.blueprint(board, guard))
     app.register_blueprint(wishes.blueprint(board))
-    app.register_blueprint(tv.blueprint(board))
     areas.install(app, board, guard)
     if board.captive is not None:
         app.register_blueprint(captive.blueprint(board, board.captive))

@@ -24,6 +24,10 @@ _BOTH = ("GET", "POST")
 #: Area, which is the first part of its endpoints -> module and class of its views ->
 #: (address, endpoint, method or methods; the view, where it is not called like the endpoint).
 AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
+    "pages": {
+        "find:Find": (("/search", "search", "GET"),),
+        "blackboard:Blackboard": (("/blackboard", "blackboard", "GET"), ("/kit", "kit", "GET")),
+    },
     "local": {
         "local:LocalPages": (
             ("/local", "shelf", "GET"),
@@ -93,6 +97,17 @@ AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
         ),
     },
     "help": {"help:Help": (("/help", "page", "GET"), ("/help/diagnosis", "diagnosis", "GET"))},
+    "tv": {
+        "tv:Television": (
+            ("/tv", "home", "GET"),
+            ("/tv/leave", "leave", "GET"),
+            ("/tv/subject/<subject>", "subject", "GET"),
+            ("/tv/volume/<collection>", "volume", "GET"),
+            ("/tv/lesson/<lesson>", "lesson", "GET"),
+            ("/tv/lesson/<lesson>/<resource>", "resource", "GET"),
+        )
+    },
+    "classes": {"teachers:Teachers": (("/school/teachers", "teachers", _BOTH, "page"),)},
     "lan": {
         "lan:Lan": (
             (DESCRIPTION, "description", "GET"),

@@ -1,8 +1,9 @@
 """Keeps the catalogues of translated words in step: `python -m appliance.web.catalogue` (needs Babel, a test
 tool).
 
-Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, and compiles
-the .mo beside it. Both are committed, so that a box needs no compiler of words. tests/unit/test_web_words.py
+Reads every Chinese text that pages and programs mark, updates locale/*/LC_MESSAGES/messages.po, compiles the
+.mo beside it and writes what the language calls itself into name.txt. All are committed, so that a box needs
+no compiler of words. tests/unit/test_web_words.py
 fails when they are behind.
 """
 
@@ -50,8 +51,8 @@ def po_path(language: str) -> Path:
     return i18n.LOCALE / language / "LC_MESSAGES" / "messages.po"
 
 
-def refresh(language: str) -> tuple[bytes, bytes]:
-    """The catalogue of a language with today's texts: bytes of .po and .mo."""
+def refresh(language: str) -> tuple[bytes, bytes, str]:
+    """The catalogue of a language with today's texts: bytes of .po and .mo, and the language's name."""
     path = po_path(language)
     catalogue = Catalog(locale=language)
     if path.exists():
@@ -68,15 +69,17 @@ def refresh(language: str) -> tuple[bytes, bytes]:
     compiled = read_po(io.BytesIO(head), locale=language)
     compiled.creation_date = compiled.revision_date = datetime(2026, 1, 1, tzinfo=UTC)  # equal on every day
     write_mo(mo, compiled)
-    return head, mo.getvalue()
+    message = compiled.get("language-name")
+    return head, mo.getvalue(), str(message.string) if message else ""
 
 
 def main() -> None:
     """Write the catalogue of every language that has one: a .po dropped into its place is enough."""
     for path in sorted(i18n.LOCALE.glob("*/LC_MESSAGES/messages.po")):
-        po, mo = refresh(path.parts[-3])
+        po, mo, name = refresh(path.parts[-3])
         path.write_bytes(po)
         path.with_suffix(".mo").write_bytes(mo)
+        (path.parent / "name.txt").write_text(name + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from appliance.school.teachers import Teacher, enter, teacher, teachers
 from appliance.web import selftest
 from appliance.web.guard import Guard
 from appliance.web.i18n import N_
-from appliance.web.teachers import Teachers
 from appliance.web.views import OfSchool
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.timefloor import TimeFloor
@@ -254,14 +253,13 @@ def counted(reader: StateReader) -> Library:
 def blueprint(board: Board, guard: Guard) -> Blueprint:
     """The routes. Templates get `teaching()` and `teachers_listed()`."""
     routes = Blueprint("classes", __name__)
-    classes, people = Classes(board, guard), Teachers(board, guard)
+    classes = Classes(board, guard)
     rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         ("/who", "who", classes.who, ("GET", "POST")),
         ("/who/over", "over", classes.over, ("POST",)),
         ("/classes", "overview", classes.overview, ("GET",)),
         ("/classes/week/<week>", "week", classes.week, ("GET",)),
         ("/classes/sheet/<tap>", "sheet", classes.sheet, ("GET", "POST")),
-        ("/school/teachers", "teachers", people.page, ("GET", "POST")),
     )
     for rule, name, view, methods in rules:
         routes.add_url_rule(rule, name, view, methods=list(methods))

@@ -1,7 +1,8 @@
 """Words in the board's language: Chinese as written in the source, others by GNU gettext's catalogues.
 
 A language is a folder of `locale/` with a catalogue (docs/languages.md). Two of its words say how pages are
-made: `language-name` is what the language calls itself, `ltr` the direction of its writing.
+made: `language-name` is what the language calls itself (name.txt beside the catalogue), `ltr` the
+direction of its writing.
 """
 
 from __future__ import annotations
@@ -61,9 +62,15 @@ def N_(text: str) -> str:
     return text
 
 
+@functools.cache
 def name_of(language: str) -> str:
-    """What a language calls itself."""
-    return "中文" if language == SOURCE else _catalogue(language).gettext(N_("language-name"))
+    """What a language calls itself. It stands on every page: no reason to read all of a catalogue."""
+    if language == SOURCE:
+        return "中文"
+    try:
+        return (LOCALE / language / "LC_MESSAGES" / "name.txt").read_text("utf-8").strip()
+    except FileNotFoundError:
+        return _catalogue(language).gettext(N_("language-name"))
 
 
 def right_to_left() -> bool:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
 
-from appliance.web.blackboard import Blackboard
 from appliance.web.browse import Browse
-from appliance.web.find import Find
 from appliance.web.progress import Progress
 from appliance.web.quizzes import Quizzes
 from appliance.web.teach import Teach
@@ -23,7 +21,7 @@ def blueprint(board: Board, progress: Progress) -> Blueprint:
     """The routes."""
     routes = Blueprint("pages", __name__)
     today, browse, quizzes = Today(board), Browse(board), Quizzes(board)
-    teach, blackboard = Teach(board, quizzes), Blackboard(board)
+    teach = Teach(board, quizzes)
     rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
         ("/", "home", today.home),
         ("/browse", "browse", browse.browse),
@@ -31,12 +29,9 @@ def blueprint(board: Board, progress: Progress) -> Blueprint:
         ("/shelf/<shelf>", "shelf", browse.shelf),
         ("/volume/<collection>", "volume", browse.volume),
         ("/new", "new", browse.new),
-        ("/blackboard", "blackboard", blackboard.blackboard),
-        ("/kit", "kit", blackboard.kit),
         ("/lesson/<lesson>", "lesson", teach.lesson),
         ("/lesson/<lesson>/<resource>", "resource", teach.resource),
         ("/lesson/<lesson>/<resource>/print", "paper", quizzes.paper),
-        ("/search", "search", Find(board).search),
         ("/status", "status", progress.status),
     )
     for rule, name, view in rules:

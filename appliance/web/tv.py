@@ -6,10 +6,9 @@ which the same keys move the focus, since the television says with a cookie that
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
+from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.health.faults import fault_codes
@@ -19,13 +18,12 @@ from appliance.web.lessons import LessonViews, resource_of
 from appliance.web.player import player_values
 from appliance.web.remote import lan_address
 from appliance.web.today import day_of
-from appliance.web.views import YEAR, remember
+from appliance.web.views import TV_COOKIE, YEAR, remember
 from content_sync.errors import LessonBoxError
 
 if TYPE_CHECKING:
-    from appliance.web.app import Board
+    pass
 
-COOKIE = "tv"
 _OWN = ("video", "audio", "pages", "picture")
 
 
@@ -47,7 +45,7 @@ class Television(LessonViews):
                 codes=self._codes(),
             )
         )
-        response.set_cookie(COOKIE, "1", max_age=YEAR, httponly=True, samesite="Lax")
+        response.set_cookie(TV_COOKIE, "1", max_age=YEAR, httponly=True, samesite="Lax")
         return response
 
     def _codes(self) -> list[str]:
@@ -61,7 +59,7 @@ class Television(LessonViews):
     def leave(self) -> Answer:
         """This browser is no television."""
         response: Answer = redirect(url_for("pages.home"))
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(TV_COOKIE)
         return response
 
     def subject(self, subject: str) -> Answer:
@@ -106,24 +104,3 @@ class Television(LessonViews):
         response = make_response(render_template("tv_play.html", **values))
         remember(response, found.id, this.id)
         return response
-
-
-def blueprint(board: Board) -> Blueprint:
-    """The routes, and `is_tv()` for base.html."""
-    routes, tv = Blueprint("tv", __name__), Television(board)
-    rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-        ("/tv", "home", tv.home),
-        ("/tv/leave", "leave", tv.leave),
-        ("/tv/subject/<subject>", "subject", tv.subject),
-        ("/tv/volume/<collection>", "volume", tv.volume),
-        ("/tv/lesson/<lesson>", "lesson", tv.lesson),
-        ("/tv/lesson/<lesson>/<resource>", "resource", tv.resource),
-    )
-    for rule, name, view in rules:
-        routes.add_url_rule(rule, name, view)
-
-    def is_tv() -> bool:
-        return request.cookies.get(COOKIE) == "1" or request.path == "/tv" or request.path.startswith("/tv/")
-
-    routes.add_app_template_global(is_tv)
-    return routes

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 RECENT_COOKIE = "recent"
 GRADE_COOKIE = "grade"
 SUBJECT_COOKIE = "subject"
+TV_COOKIE = "tv"
 YEAR = 366 * 86400
 PER_PAGE = 20
 HEX16 = re.compile(r"[0-9a-f]{16}")
@@ -53,6 +54,11 @@ def remember(response: Response, lesson: str, resource: str) -> None:
     pairs = [(lesson, resource), *(pair for pair in recent() if pair[0] != lesson)][:_RECENT]
     value = "!".join(f"{a}_{quote(b, safe='')}" for a, b in pairs)
     response.set_cookie(RECENT_COOKIE, value, max_age=YEAR, httponly=True, samesite="Lax")
+
+
+def is_tv() -> bool:
+    """Whether the page is for a television."""
+    return request.cookies.get(TV_COOKIE) == "1" or request.path == "/tv" or request.path.startswith("/tv/")
 
 
 def page_number(name: str, most: int) -> int:

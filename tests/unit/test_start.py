@@ -20,11 +20,12 @@ from appliance.web import addresses, areas
 from appliance.web.api import file_url
 from appliance.web.compiled import Compiled
 
+LATER = {where.partition(":")[0] for area in areas.AREAS.values() for where in area} - {"progress"}
 #: Each cost memory and time at every start while one page or none needed it.
 RARE = ("psutil", "segno", "cryptography", "requests", "tuf", "libtorrent", "zeroconf", "pypinyin", "opencc",
         "defusedxml", "xml.etree.ElementTree", "gunicorn.arbiter", "appliance.web.quiz",
         "content_sync.engine", "appliance.usage.outbox", "appliance.web.search.build",
-        "appliance.web.sharing", *(f"appliance.web.{area}" for area in areas.AREAS))  # fmt: skip
+        "appliance.web.sharing", *(f"appliance.web.{module}" for module in LATER))  # fmt: skip
 
 
 def test_a_start_loads_nothing_that_few_pages_need() -> None:

@@ -14,10 +14,11 @@ TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 
 
 def test_catalogue_is_in_step_and_complete() -> None:
-    po, mo = catalogue.refresh("en")
+    po, mo, name = catalogue.refresh("en")
     path = catalogue.po_path("en")
     assert path.read_bytes() == po, "run python -m appliance.web.catalogue"
     assert path.with_suffix(".mo").read_bytes() == mo, "run python -m appliance.web.catalogue"
+    assert name == i18n.name_of("en") == path.with_name("name.txt").read_text("utf-8").strip() == "English"
     messages = catalogue.read_po(path.open("rb"), locale="en")
     missing = [message.id for message in messages if message.id and not message.string]
     assert not missing

@@ -12,7 +12,6 @@ import itertools
 import logging
 import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
@@ -255,7 +254,6 @@ class Indexer:
     def __init__(self, path: Path, reader: StateReader, index: Index | None = None) -> None:
         self._path, self._reader, self._index = path, reader, index or Index(path)
         self._stop = threading.Event()
-        self._child: subprocess.Popen[str] | None = None
         self._spare: tempfile.TemporaryDirectory[str] | None = None
         self._thread = threading.Thread(target=self._run, name="search-index", daemon=True)
 
@@ -295,6 +293,8 @@ class Indexer:
         return Path(self._spare.name) / self._path.name
 
     def _build(self, target: Path, old: Path | None) -> None:
+        import subprocess  # rare: after a change of the library
+
         command = [sys.executable, "-m", "appliance.programs_search", self._reader.path, target]
         command += [] if old is None else [old]
         with storage_errors(target.name):
