@@ -273,8 +273,8 @@ class StateReader:
         return [
             CollectionRow(*row)
             for row in self._all(
-                "SELECT c.id, stage, subject, edition, grade, volume, c.position, count(l.id),"
-                " count(l.present)"
+                "SELECT c.id, stage, subject, edition, grade, volume, c.position,"
+                " count(l.collection), count(l.present)"
                 f" FROM collection c LEFT JOIN lesson l ON l.collection = c.id{own}"
                 " GROUP BY c.id ORDER BY c.position, c.id"
             )

@@ -32,7 +32,7 @@ CREATE TABLE lesson (
     repairing INTEGER NOT NULL DEFAULT 0,  -- 1 from when a file of `present` was found damaged until it is shown again
     week INTEGER                           -- of the teaching calendar (formats.md 5.2), null: the county has set none
 );  -- with row ids: rows are long, and found through indexes whose pages then hold hundreds of them
-CREATE INDEX lesson_by_collection ON lesson (collection, position);
+CREATE INDEX lesson_by_collection ON lesson (collection, position, present); -- counting reads no row of lesson
 CREATE INDEX lesson_by_present ON lesson (present);
 CREATE INDEX lesson_by_arrived ON lesson (arrived);
 

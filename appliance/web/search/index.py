@@ -315,13 +315,13 @@ class Indexer:
             raise (DiskFullError if DiskFullError.code in line else StorageError)(f"{target.name}: {line}")
 
     def _run(self) -> None:
-        pause, rested, checked = 0.0, 0.0, False
+        pause, rested, turn = 0.0, 0.0, 0
         while not self._stop.wait(pause):
             pause, began = _POLL, time.monotonic()
             try:
-                if not checked and self._index.generation() is not None:
+                turn += 1
+                if turn == 2 and self._index.generation() is not None:  # the first page comes before it
                     self._index.check()
-                checked = True
                 if began < rested and self._index.generation() is not None:
                     continue
                 if self.step(apart=True):
