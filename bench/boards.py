@@ -35,9 +35,10 @@ from urllib.parse import quote
 
 import psutil
 
-from bench.serve import NGINX, free_port
+from bench.serve import NGINX
 from tests.box import SmallBox, png
 from tests.e2e.board import WebProcess
+from tests.e2e.programs import free_port
 
 RATE = 500_000  # bytes a second: 4 Mbit/s
 SEEKS, PAGES = 10, 40

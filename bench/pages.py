@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import tempfile
@@ -30,6 +29,7 @@ import psutil
 from playwright.sync_api import Playwright, sync_playwright
 
 from tests.e2e.browser import BOARD, launch
+from tests.e2e.programs import free_port
 
 _START, _REST = 180.0, 20.0
 _PAGES = 200
@@ -47,13 +47,6 @@ class Figures:
     kilobytes: float = 0.0
     requests: int = 0
     paint_ms: float = 0.0
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def family(pid: int) -> list[psutil.Process]:

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.box import SmallBox
 from tests.e2e.board import WebProcess
+from tests.e2e.programs import free_port
 
 CLIENTS, SLOW, RATE, PAGES = 32, 120, 1 << 20, 1500
 PLACE = "小学/语文/统编版/三年级/上册"
@@ -83,13 +84,6 @@ class Server:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
-
-
-def free_port() -> int:
-    """A port that nothing uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def drain(answer: http.client.HTTPResponse, most: int = 1 << 62) -> int:

@@ -12,7 +12,7 @@ import pytest
 from appliance.config import BOX_SETTINGS
 from appliance.network import shares
 from content_sync.settings import Settings
-from tests.e2e.programs import wait_until
+from tests.e2e.programs import let_others_in, wait_until
 from tests.net.lan import SchoolLan
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("ip", "smbd", "smbclient", "smbpasswd", "testparm")]
@@ -31,9 +31,7 @@ def offered(folder: Path, **values: object) -> Iterator[Client]:
     for one in (drop, *(own / name for name in shares.FOLDERS)):
         one.mkdir(parents=True)
     subprocess.run(["chown", f"{USER}:", drop], check=True)
-    for one in (folder, *folder.parents):
-        if any(part.startswith("pytest-of-") for part in one.parts):  # guests pass through
-            one.chmod(0o755)
+    let_others_in(folder)
     conf = folder / "smb.conf"
     conf.write_text(shares.smb_conf(settings, drop, own, USER))
     checked = subprocess.run(["testparm", "-s", conf], capture_output=True, text=True, timeout=60)

@@ -21,6 +21,7 @@ from content_sync.adapters.watchdog import WatchedFolders
 from content_sync.engine import source
 from content_sync.errors import DropError
 from content_sync.formats.hashtree import BLOCK
+from tests.e2e.programs import let_others_in
 from tests.unit.box_in_memory import MemoryBox
 from tests.unit.small_county import SmallCounty
 
@@ -211,9 +212,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's files")
 def test_another_users_files_are_told_and_tried_again(tmp_path: Path, county: SmallCounty) -> None:
-    for part in (tmp_path, *tmp_path.parents):
-        if any(name.startswith("pytest-of-") for name in part.parts):
-            part.chmod(0o755)
+    let_others_in(tmp_path)
     box = OnDisk(tmp_path, county)
     fill(box.folder, county)
     locked = next(path for path in box.folder.glob("c*") if path.stat().st_size == 3 * BLOCK)
