@@ -12,6 +12,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -265,6 +266,8 @@ def main(words: Sequence[str]) -> int:
             print(error.line(), file=sys.stderr)
             return 1
         return 0
+    # The system may go down because of what is asked: who asked hears that it was done all the same.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     answer = obey(sys.stdin.buffer.readline(_MAX), machine)
     sys.stdout.write(answer.replace("\n", " ") + "\n")
     sys.stderr.write(f"answered: {answer}\n")

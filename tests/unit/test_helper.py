@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -259,3 +261,18 @@ def test_a_folder_that_the_helper_did_not_mount_is_written_without_it(door: Door
     with Helper(door.path).writable(tmp_path):
         pass
     assert not door.asked
+
+
+def test_who_asks_for_a_restart_is_answered_though_the_helper_is_told_to_end(tmp_path: Path) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\nkill -TERM $PPID\n")
+    systemctl.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance.helper"],
+        input="reboot\n",
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "ok\n")
