@@ -6,7 +6,6 @@ import hashlib
 import json
 import lzma
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -41,20 +40,14 @@ def build(out: Path, *options: str) -> Path:
     return Path(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if os.geteuid() or missing:
-        pytest.skip(f"an image is made by root, with {missing or TOOLS} (make test-image gets them)")
-    return build(tmp_path_factory.mktemp("image"))
-
-
 def inside(image: Path, words: str) -> str:
     """What debugfs says of root_a."""
     return run("debugfs", "-R", words, f"{image}?offset={partitions(image)['root_a'][0]}")
 
 
 def test_the_same_inputs_give_the_same_bytes(image: Path, tmp_path: Path) -> None:
+    if os.environ.get("LESSONBOX_IMAGE"):
+        pytest.skip("the image was there already")
     again = build(tmp_path, "--fast")
     assert again.name == image.name
     assert sha256(again) == sha256(image)
@@ -87,6 +80,8 @@ def test_what_is_in_the_image(image: Path) -> None:
 def test_what_is_published(image: Path, tmp_path: Path) -> None:
     """The packed file unpacks to the image, the map writes it, Imager's entry names it as it is."""
     packed = image.with_name(f"{image.name}.xz")
+    if os.environ.get("LESSONBOX_IMAGE") and not packed.exists():
+        pytest.skip("the image was there already, not packed")
     made = hashlib.sha256()
     with lzma.open(packed) as stream:
         while piece := stream.read(4 * MIB):

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 from collections import Counter
@@ -17,7 +15,7 @@ import pytest
 
 from tests.image import boot, pi
 from tests.image.boot import MIB, Machine, booted
-from tests.image.test_image import PATIENCE, TOOLS, build
+from tests.image.test_image import PATIENCE
 
 pytestmark = pytest.mark.slow
 #: Picture, sound and remote of a mini-PC: Intel's, AMD's, an emulator's.
@@ -34,17 +32,6 @@ OPENED = (
     "python3 -c \"import sqlite3; db = sqlite3.connect('file:/var/lib/lessonbox/usage.db?mode=ro', uri=True);"
     " print([row[0] for row in db.execute('select type from event')].count('open'))\""
 )
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    given = os.environ.get("LESSONBOX_IMAGE")
-    if given:
-        return Path(given).resolve()
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if os.geteuid() or missing:
-        pytest.skip(f"an image is made by root, with {missing or TOOLS} (make test-image gets them)")
-    return build(tmp_path_factory.mktemp("image"), "--fast")
 
 
 def test_no_driver_lacks_a_part(image: Path, tmp_path: Path) -> None:
