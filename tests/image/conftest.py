@@ -1,4 +1,7 @@
-"""The mini-PC's image, made once for all who start it: LESSONBOX_IMAGE=FILE names a ready one."""
+"""The mini-PC's image, made once for all who start it (not packed: that is a third of an hour).
+
+LESSONBOX_IMAGE=FILE names a ready one.
+"""
 
 from __future__ import annotations
 
@@ -19,4 +22,4 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if os.geteuid() or missing:
         pytest.skip(f"an image is made by root, with {missing or TOOLS} (make test-image gets them)")
-    return build(tmp_path_factory.mktemp("image"))
+    return build(tmp_path_factory.mktemp("image"), "--fast")

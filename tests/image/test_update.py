@@ -1,4 +1,4 @@
-"""A system update in QEMU: tried, confirmed, or gone back from, on the amd64 image (`make test-image`).
+"""A system update in QEMU: tried, confirmed, or gone back from, on the amd64 image (`make test-update`).
 
 The other slot is filled here, byte for byte as root's program fills it (tests/unit/test_update_box.py);
 what is shown is what no unit test can: the jump to another kernel, a system that crashes, hangs, or never
@@ -19,10 +19,8 @@ import pytest
 from appliance.update.slots import PLACES, SECTOR, State, armed, decode, encode
 from tests.image import boot
 from tests.image.boot import MIB, Machine, booted, partitions, run
-from tests.image.test_image import image
 
 pytestmark = pytest.mark.slow
-__all__ = ["image"]
 NUMBER = 4_000_000_000
 WITHIN = 300.0
 SCRIPT = "#!/bin/sh\n"

@@ -3,7 +3,6 @@ root). By hand: python -m tests.image.test_update_cut IMAGE FOLDER [record|look|
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from tests.image.boot import partitions
 from tests.image.logwrites import Replay, copy, mount_alone, read_log
-from tests.image.test_image import TOOLS, build
+from tests.image.test_image import TOOLS
 from tests.image.updating import Story, Truth, chance, comes_up, kinds, moments, unbootable
 
 pytestmark = [
@@ -35,11 +34,9 @@ BOOTED = (
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """An update lived through once, every write of it in a log."""
-    given = os.environ.get("LESSONBOX_IMAGE")
-    built = Path(given) if given else build(tmp_path_factory.mktemp("built"), "--fast")
-    made = Story(built, tmp_path_factory.mktemp("story"))
+    made = Story(image, tmp_path_factory.mktemp("story"))
     made.prepare()
     made.live()
     return made
