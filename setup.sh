@@ -14,7 +14,8 @@ test_packages=(chromium systemd iproute2 nftables avahi-daemon avahi-utils dbus 
                dnsmasq-base hostapd busybox samba smbclient)
 bench_packages=(nginx-light fonts-arphic-ukai)
 image_packages=(mmdebstrap fdisk dosfstools mtools e2fsprogs bmap-tools xz-utils unzip zstd qemu-system-x86 ovmf openssh-client
-                qemu-system-arm qemu-user-static binfmt-support arch-test device-tree-compiler)
+                qemu-system-arm qemu-user-static binfmt-support arch-test device-tree-compiler
+                libeatmydata1)
 
 packages=("${demo_packages[@]}")
 extras=samples

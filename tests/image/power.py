@@ -157,10 +157,10 @@ class _Watcher:
 
 
 class Life:
-    """A county, and a box on a recorded disk."""
+    """A county, and a box on a recorded disk; `preload` is a library that its programs are started with."""
 
-    def __init__(self, folder: Path) -> None:
-        self.truth, self._folder = Truth(), folder
+    def __init__(self, folder: Path, preload: str = "") -> None:
+        self.truth, self._folder, self._preload = Truth(), folder, preload
         self._trees = {number: folder / "trees" / f"{number}" for number in (1, 2)}
         self._write()
         self.county = County(folder / "c")
@@ -190,7 +190,8 @@ class Life:
             threads += [threading.Thread(target=board.work, args=(stop,)) for board in boards]
             try:
                 self._begin("first sync")
-                box.start("web", "sync", "agent")
+                with patch.dict(os.environ, {"LD_PRELOAD": self._preload}):
+                    box.start("web", "sync", "agent")
                 for thread in threads:
                     thread.start()
                 box.wait_ready()
