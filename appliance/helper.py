@@ -17,7 +17,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +185,13 @@ _VERBS: dict[str, Callable[[Machine, str], None]] = {
 def plugged(kernel_name: str, machine: Machine) -> str:
     """A stick was plugged in (lessonbox-stick@.service): mount it read-only; under which name.
 
-    Raises FormatError, StorageError.
+    Raises FormatError, StorageError, and NotFoundError for a part of a disk that the machine itself uses: a
+    box may have been started from a stick.
     """
     if not re.fullmatch(r"[a-z]{2,8}[0-9a-z]{0,16}", kernel_name):
         raise FormatError("that is no name of a block device")
+    if _in_use(machine, kernel_name):
+        raise NotFoundError(f"{kernel_name} is on a disk that the machine itself uses")
     device, mounts = f"/dev/{kernel_name}", machine.mounts()
     for place, held in mounts.items():
         if held == device:
@@ -209,15 +212,37 @@ def safe_name(label: str) -> str:
     return kept.encode("utf-8", "replace").decode().strip(" _")[:40]
 
 
-def _probe(machine: Machine, device: str) -> dict[str, Any]:
-    said = machine.run(["lsblk", "--json", "--nodeps", "--output", "FSTYPE,LABEL", device])
+def _in_use(machine: Machine, kernel_name: str) -> bool:
+    """Whether anything of this device's disk is mounted elsewhere than sticks are, or swapped to."""
+    said = _lsblk(machine, "--output", "NAME,MOUNTPOINTS")
+    for disk in said:
+        parts = list(_family(disk))
+        if any(part.get("name") == kernel_name for part in parts):
+            places = [place for part in parts for place in part.get("mountpoints") or () if place]
+            return any(Path(place).parent != MEDIA for place in places)
+    return False
+
+
+def _family(disk: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield disk
+    for part in disk.get("children", ()):
+        yield from _family(part)
+
+
+def _lsblk(machine: Machine, *words: str) -> list[dict[str, Any]]:
+    said = machine.run(["lsblk", "--json", *words])
     try:
-        found = json.loads(said)["blockdevices"][0]
+        found: list[dict[str, Any]] = json.loads(said)["blockdevices"]
     except (ValueError, LookupError, TypeError):
-        found = None
-    if not isinstance(found, dict):
-        raise StorageError(f"{device} does not say what is on it")
+        return []
     return found
+
+
+def _probe(machine: Machine, device: str) -> dict[str, Any]:
+    found = _lsblk(machine, "--nodeps", "--output", "FSTYPE,LABEL", device)
+    if not found:
+        raise StorageError(f"{device} does not say what is on it")
+    return found[0]
 
 
 def _mount(machine: Machine, device: str, name: str, mode: str) -> None:

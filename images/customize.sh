@@ -7,7 +7,7 @@ repo=$(cd "$(dirname "$0")/.." && pwd)
 
 cp -R --preserve=mode "$repo/images/files/." "$root/"
 chown -R 0:0 "$root/etc" "$root/usr/lib/lessonbox" "$root/usr/lib/repart.d"
-mkdir -p "$root/data" "$root/boot/firmware" "$root"/var/lib/lessonbox{,-tv} "$root/var/log/journal" "$root/media/lessonbox"
+mkdir -p "$root/data" "$root/boot/firmware" "$root"/var/lib/lessonbox{,-tv} "$root/var/log/journal"
 echo lesson >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 lesson\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 printf 'lessonbox %s\nnumber %s\n' "$version" "$SOURCE_DATE_EPOCH" >"$root/etc/lessonbox-image"

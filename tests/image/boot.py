@@ -113,6 +113,21 @@ def make_disk(path: Path, label: str, size: int = 256 * MIB) -> Path:
     return path
 
 
+STICK_AT = MIB
+
+
+def make_stick(path: Path, label: str, *files: Path, size: int = 256 * MIB) -> Path:
+    """A stick as it is bought: one partition with FAT; these files and folders are on it."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    run("sh", "-c", f"echo 'start={STICK_AT // 512}, type=c' | sfdisk --quiet '{path}'")
+    blocks = str((size - STICK_AT) // 1024)
+    run("mkfs.vfat", "-F", "32", "-n", label, "--offset", str(STICK_AT // 512), path, blocks)
+    for one in files:
+        run("mcopy", "-s", "-i", f"{path}@@{STICK_AT}", one, "::/")
+    return path
+
+
 def make_card(image: Path, card: Path, size: int) -> None:
     """A card of `size` bytes, flashed with the image."""
     run("cp", "--sparse=always", image, card)

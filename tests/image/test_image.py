@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -250,3 +251,46 @@ def test_a_card_without_a_school_can_be_used(image: Path, tmp_path: Path) -> Non
         assert set(said(machine)) == {"E-UNENROLLED"}
         machine.wait_until(lambda: "/enrol" in machine.console_end(), PATIENCE, "the console says it")
         assert not machine.hears_ssh(), "nobody gave a key"
+
+
+def test_a_stick_enrols_brings_lessons_and_takes_the_diagnosis(
+    image: Path, county: Path, tmp_path: Path
+) -> None:
+    """Nothing but a stick at power on: the enrolment file, and what the county exported beside it."""
+    card, key = a_card(image, tmp_path)
+    boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
+    export = tmp_path / "export"
+    export.mkdir()
+    run(sys.executable, "-m", "county", "export", "--data", county, export)
+    file = boot.enrolment(county, "003", "溪口小学")
+    stick = boot.make_stick(tmp_path / "stick.img", "KEXIANG", file, *export.iterdir())
+    with booted(card, key, stick) as machine:
+        machine.wait_for("/healthz", PATIENCE)
+        status = "/status"
+        machine.wait_until(lambda: "溪口小学" in machine.get(status, PATIENCE).decode(), PATIENCE, "enrolled")
+        by_ssh(machine)
+        programs(machine, "active", "active", "active")
+        place, host = "/media/lessonbox/KEXIANG", "findmnt -no FSTYPE,OPTIONS /media/lessonbox/KEXIANG"
+        assert lines(machine, host)[0].startswith("vfat ro,")
+        assert lines(machine, "systemctl is-active lessonbox-netbios.socket")[0] == "active"
+        lay(machine, "import", place)
+        machine.wait_until(lambda: present(machine) == 2, PATIENCE, "its lessons")
+        assert "西沙群岛" in machine.get("/", PATIENCE).decode()
+        lay(machine, "diagnosis", place)
+        found = f"ls {place} | grep -c ^lessonbox-diagnosis- || true"
+        machine.wait_until(lambda: lines(machine, found)[0] == "1", PATIENCE, "the diagnosis")
+        machine.wait_until(lambda: " ro," in lines(machine, host)[0], PATIENCE, "shut again")
+    left = run("mdir", "-b", "-i", f"{stick}@@{boot.STICK_AT}", "::/")
+    assert "lessonbox-diagnosis-" in left and file.name not in left, "the claim was used and is erased"
+
+
+def lay(machine: Machine, do: str, place: str) -> None:
+    """Ask sync as the school's page does."""
+    words = f"leave(Path('/var/lib/lessonbox/incoming'), Ask('{do}', '{place}'))"
+    script = f"from pathlib import Path; from appliance.sticks import Ask, leave; {words}"
+    machine.command(f'runuser -u lessonbox -- /opt/lessonbox/bin/python -c "{script}"')
+
+
+def present(machine: Machine) -> int:
+    """How many lessons are there."""
+    return int(json.loads(machine.get("/api/v1/status", PATIENCE))["lessons"]["present"])

@@ -18,7 +18,7 @@ from appliance import helper
 from appliance.health.mending import LONG_UP, mend
 from appliance.helped import ClockSetter, Helper
 from content_sync.core.timefloor import DOUBT, SLACK, TimeFloor
-from content_sync.errors import BusyError, ClockError, FormatError, StorageError
+from content_sync.errors import BusyError, ClockError, FormatError, NotFoundError, StorageError
 from content_sync.testing.fakes import ManualClock
 
 NOW, STICK = 1_790_000_000, "/media/lessonbox/课"
@@ -32,11 +32,14 @@ class Mounted:
     kind: str = "ext4"
     label: str = "课"
     mounts: dict[str, str] = field(default_factory=lambda: {STICK: "/dev/sda1"})
+    disks: list[dict[str, object]] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     clock: ManualClock = field(default_factory=ManualClock)
 
     def run(self, command: Sequence[str]) -> str:
+        if command[-1] == "NAME,MOUNTPOINTS":
+            return json.dumps({"blockdevices": self.disks})
         if command[0] == "lsblk":
             return json.dumps({"blockdevices": [{"fstype": self.kind, "label": self.label}]})
         self.ran.append(" ".join(command))
@@ -128,6 +131,23 @@ def test_a_stick_gets_a_name_of_its_own(box: Mounted) -> None:
     box.kind = "zfs_member"
     with pytest.raises(StorageError):
         helper.plugged("sdd1", box.machine)
+
+
+def test_a_disk_that_the_machine_uses_is_no_stick(box: Mounted) -> None:
+    """A box that was started from USB: none of its own partitions is offered as a stick."""
+    root, spare, boot = (
+        {"name": name, "mountpoints": [place]}
+        for name, place in (("sda2", "/"), ("sda3", None), ("sda1", "/boot/firmware"))
+    )
+    stick = {"name": "sdb", "mountpoints": [None], "children": [{"name": "sdb1", "mountpoints": [STICK]}]}
+    box.disks = [{"name": "sda", "mountpoints": [None], "children": [boot, root, spare]}, stick]
+    box.mounts = {STICK: "/dev/sdb1"}
+    for name in ("sda", "sda1", "sda3"):
+        with pytest.raises(NotFoundError):
+            helper.plugged(name, box.machine)
+    assert not box.ran
+    assert helper.plugged("sdb1", box.machine) == "课", "as it is mounted already"
+    assert helper.plugged("sdc1", box.machine) == "课-2"
 
 
 @pytest.mark.parametrize(
