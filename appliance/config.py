@@ -274,6 +274,10 @@ class BoxPaths(Struct, frozen=True):
     def firstboot(self) -> Path:
         return self.data / "firstboot.json"
 
+    @property
+    def card(self) -> Path:
+        return self.data / "card.json"
+
 
 def load_settings(data: Path) -> Settings:
     """The settings of the box whose data folder this is. Raises SetupError, SettingError."""

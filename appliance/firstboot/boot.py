@@ -1,9 +1,9 @@
 """What a box does with its card at each start: no typing, and nothing on the card keeps it from coming up.
 
 The config becomes files below /run, made anew at each start: there is no half-configured state that could be
-kept. Only two things last: settings in box.toml, each replaced whole, and the enrolment, whose order is
-checkpoint, then act: the data folder is complete and durable before the claim is erased from the card. Every
-step may be cut off by a power cut and is simply done again at the next start.
+kept. Two things last: seven settings in box.toml, which go when they go from the card (lasting.py), and the
+enrolment, whose order is checkpoint, then act: the data folder is complete and durable before the claim is
+erased from the card. Every step may be cut off by a power cut and is simply done again at the next start.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths, read_enrolment
-from appliance.firstboot import console, network
+from appliance.firstboot import console, lasting, network
 from appliance.firstboot.wiring import introduce, open_state
 from appliance.health.problems import keep
-from appliance.setting_file import change
 from appliance.setup import blank, enrol, enrolments
 from content_sync.adapters.files import (
     edited,
@@ -38,7 +38,6 @@ from content_sync.errors import (
     EnrolError,
     LessonBoxError,
     NotFoundError,
-    SettingError,
     StorageError,
     UnenrolledError,
 )
@@ -53,12 +52,8 @@ from content_sync.formats.boxconfig import (
 from content_sync.formats.enrolment import Enrolment
 from content_sync.formats.preseed import OTHER_SYSTEMS_SCRIPT, PRESEED_NAMES, filled, parse_preseed
 from content_sync.ports import Problem
-from content_sync.settings import Value
 
 _USED = ".used"
-_LONGEST_NAME = 60
-#: What stays in box.toml, under the same names.
-_LASTING = ("host_name", "proxy", "hotspot", "hotspot_name", "hotspot_password", "wifi_country", "uplinks")
 WELL, TROUBLE, NOT_ENROLLED = "well", "trouble", "not enrolled"
 
 
@@ -101,11 +96,12 @@ class Boot(Struct):
 
     def work(self) -> list[Problem]:
         """All of it; what was wrong. Raises nothing that has a name."""
-        config = BoxConfig()
+        read = Read(legible=False)
         with self._step("disk"):
             self._disks()
         with self._step("card"):
-            config = self._read()
+            read = self._read()
+        config = read.config
         with self._step("enrolment"):
             self._enrolment()
         with self._step("folder"), self.host.as_user():
@@ -116,7 +112,7 @@ class Boot(Struct):
                 if paths.enrolment.exists():
                     introduce(state, read_enrolment(paths))
         with self._step("settings"), self.host.as_user():
-            self._settings(config)
+            lasting.settle(BoxPaths(self.data), read)
         with self._step("network"):
             self._network(config)
         with self._step("name"):
@@ -151,13 +147,13 @@ class Boot(Struct):
             chinese, _, english = line.partition("\t")
             self._wrong(StorageError.code, "disk", chinese, english)
 
-    def _read(self) -> BoxConfig:
+    def _read(self) -> Read:
         """What lessonbox.conf says, and where it says nothing what Raspberry Pi Imager was told."""
-        config = self._parsed(CONFIG_NAME, parse_boxconfig) or BoxConfig()
+        own = self._parsed(CONFIG_NAME, parse_boxconfig) or Read(legible=False)
         for name in PRESEED_NAMES:
             other = self._parsed(name, parse_preseed)
             if other is not None:
-                return filled(config, other)
+                return replace(own, config=filled(own.config, other.config))
         if (self.card / OTHER_SYSTEMS_SCRIPT).exists():
             self._wrong(
                 ConfigError.code,
@@ -165,9 +161,9 @@ class Boot(Struct):
                 f"Imager 按别的系统写的 {OTHER_SYSTEMS_SCRIPT}，课箱不用；请改 {CONFIG_NAME}",
                 f"Imager wrote {OTHER_SYSTEMS_SCRIPT} for another system; it is not used: edit {CONFIG_NAME}",
             )
-        return config
+        return own
 
-    def _parsed(self, name: str, parse: Callable[[bytes], Read]) -> BoxConfig | None:
+    def _parsed(self, name: str, parse: Callable[[bytes], Read]) -> Read | None:
         try:
             found = parse(read_capped(self.card / name, MAX_CONFIG))
         except NotFoundError:
@@ -177,7 +173,7 @@ class Boot(Struct):
             return None
         for wrong in found.problems:
             self._wrong(ConfigError.code, name, wrong.text("zh", name), wrong.text("en", name))
-        return found.config
+        return found
 
     # The claim
 
@@ -234,12 +230,6 @@ class Boot(Struct):
             sync_folder(used.parent)
 
     # What the config says
-
-    def _settings(self, config: BoxConfig) -> None:
-        said: dict[str, Value] = {name: getattr(config, name) for name in _LASTING if getattr(config, name)}
-        if len(config.host_name) > _LONGEST_NAME:
-            raise SettingError(f"host_name has more than {_LONGEST_NAME} letters")
-        change(BoxPaths(self.data).config, said)
 
     def _network(self, config: BoxConfig) -> None:
         files = network.networks(config)

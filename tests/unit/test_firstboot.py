@@ -17,7 +17,7 @@ from appliance.firstboot.console import ISSUE, Trouble, issue, pinyin, refresh, 
 from appliance.firstboot.host import SystemHost
 from appliance.firstboot.wiring import open_state
 from appliance.health.problems import keep, kept
-from appliance.setting_file import with_setting
+from appliance.setting_file import change, with_setting
 from appliance.setup import SetupByPage, blank, enrol
 from appliance.status import read_status
 from content_sync.errors import EnrolError, NotFoundError
@@ -152,6 +152,39 @@ def test_what_kept_the_data_from_its_disk_is_told_and_no_claim_is_used_up(
     (start.data / "not-kept").unlink()
     (start.run / "lessonbox" / "trouble").unlink()
     assert boot(tmp_path).work() == [] and BoxPaths(start.data).enrolment.exists()
+
+
+def test_what_the_card_says_no_more_is_taken_back(tmp_path: Path) -> None:
+    start = boot(
+        tmp_path, b"proxy = 10.0.0.1:80\nuplinks = usb0 metered\nhost_name = lesson-9\nhotspot = on\n"
+    )
+    assert start.work() == [] and load_settings(start.data).text("hotspot") == "on"
+    change(BoxPaths(start.data).config, {"hotspot": "off", "wifi_country": "DE"})  # a page, a hand
+    for unreadable in (b"", b"\xff\xfe\0" * 9):
+        (start.card / CONFIG_NAME).write_bytes(unreadable)
+        boot(tmp_path).work()
+        assert load_settings(start.data).text("proxy") == "http://10.0.0.1:80", "a torn card takes nothing"
+    assert boot(tmp_path, b"# proxy = 10.0.0.1:80\n# host_name = x\n").work() == []
+    settings = load_settings(start.data)
+    assert settings.text("proxy") == "" and settings.texts("uplinks") == ()
+    assert settings.text("host_name") == "lesson"
+    assert (settings.text("hotspot"), settings.text("wifi_country")) == ("off", "DE"), "no card gave these"
+
+
+def test_a_key_without_a_value_clears_whoever_set_it(tmp_path: Path) -> None:
+    start = boot(tmp_path)
+    start.work()
+    change(BoxPaths(start.data).config, {"proxy": "http://无", "hotspot_name": "x"})
+    assert boot(tmp_path, "代理 = 无\nhotspot_name =\n".encode()).work() == []
+    settings = load_settings(start.data)
+    assert settings.text("proxy") == "" and settings.text("hotspot_name") == ""
+
+
+@pytest.mark.parametrize("letters", [60, 61, 63])
+def test_a_long_name_costs_no_other_line(tmp_path: Path, letters: int) -> None:
+    start = boot(tmp_path, f"host_name = {'a' * letters}\nproxy = 10.0.0.1:80\n".encode())
+    assert [(p.code, p.subject) for p in start.work()] == [("E-CONFIG", CONFIG_NAME)] * (letters > 60)
+    assert load_settings(start.data).text("proxy") == "http://10.0.0.1:80"
 
 
 def test_many_cards_of_noise(tmp_path: Path) -> None:
