@@ -9,6 +9,7 @@ erased from the card. Every step may be cut off by a power cut and is simply don
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -53,7 +54,8 @@ from content_sync.formats.enrolment import Enrolment
 from content_sync.formats.preseed import OTHER_SYSTEMS_SCRIPT, PRESEED_NAMES, filled, parse_preseed
 from content_sync.ports import Problem
 
-_USED = ".used"
+#: No file of anybody else ends so: what does was renamed here, and is erased when a start was cut off.
+_USED = ".json.lessonbox-used"
 WELL, TROUBLE, NOT_ENROLLED = "well", "trouble", "not enrolled"
 
 
@@ -181,7 +183,8 @@ class Boot(Struct):
         paths = BoxPaths(self.data)
         for folder in (self.card, *self.host.sticks()):
             for left in sorted(folder.glob(f"*{_USED}")):
-                self._erase(left, lambda path: path)
+                if stat.S_ISREG(left.lstat().st_mode):
+                    self._erase(left, lambda path: path)
         enrolled = read_enrolment(paths) if paths.enrolment.exists() else None
         if enrolled is None:
             path = self._chosen()
@@ -212,7 +215,7 @@ class Boot(Struct):
             for path, there in enrolments(folder):
                 own = (there.box, there.county) == (enrolled.box, enrolled.county)
                 if own and enrolled.claim in (None, there.claim):
-                    self._erase(path, lambda path: path.with_name(path.name + _USED))
+                    self._erase(path, lambda path: path.with_name(path.stem + _USED))
                 elif folder == self.card:
                     whose = "has another claim" if own else f"is for {there.box}"
                     raise EnrolError(f"{path.name} on the card {whose}, this box stays {enrolled.box}")

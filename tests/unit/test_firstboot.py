@@ -228,6 +228,22 @@ def test_the_claim_is_erased_and_a_later_start_needs_no_card(tmp_path: Path, pap
     assert boot(tmp_path).work() == []
 
 
+def test_of_used_files_only_its_own_are_erased(tmp_path: Path, papers: list[bytes]) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    kept = {"三年级成绩.used": b"1,2", "a.json.used": b"{}", "enrolment.json.used": papers[1]}
+    for name, content in kept.items():
+        (stick / name).write_bytes(content)
+    for folder in ("x.used", "x.json.lessonbox-used"):
+        (stick / folder).mkdir()
+    (stick / "y.json.lessonbox-used").symlink_to(stick / "a.json.used")
+    (stick / "school.json.lessonbox-used").write_bytes(papers[1][:40])
+    start = boot(tmp_path, b"", papers[0], stick)
+    assert start.work() == [] and BoxPaths(start.data).enrolment.exists()
+    assert {p.name: p.read_bytes() for p in stick.iterdir() if p.is_file() and not p.is_symlink()} == kept
+    assert list(start.card.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "paper", [b"", b"{}", b"\0" * 300, b"\xff\xfe{", b'{"format": "lessonbox-enrolment/1"}']
 )
