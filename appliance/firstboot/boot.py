@@ -39,6 +39,8 @@ from content_sync.errors import (
     EnrolError,
     LessonBoxError,
     NotFoundError,
+    OtherSchoolError,
+    SpareClaimError,
     StorageError,
     UnenrolledError,
 )
@@ -50,7 +52,7 @@ from content_sync.formats.boxconfig import (
     Read,
     parse_boxconfig,
 )
-from content_sync.formats.enrolment import Enrolment
+from content_sync.formats.enrolment import Enrolment, of_one_county
 from content_sync.formats.preseed import OTHER_SYSTEMS_SCRIPT, PRESEED_NAMES, filled, parse_preseed
 from content_sync.ports import Problem
 
@@ -210,15 +212,26 @@ class Boot(Struct):
         return None
 
     def _spent(self, enrolled: Enrolment) -> None:
-        """Erase the claim wherever it still lies; a claim of another box stays and is told."""
+        """Erase the claim wherever it still lies. A card written anew for the same school has one that is not
+        needed: the box whose key is here goes on. Another school's claim stays and is told."""
         for folder in (self.card, *self.host.sticks()):
             for path, there in enrolments(folder):
                 own = (there.box, there.county) == (enrolled.box, enrolled.county)
                 if own and enrolled.claim in (None, there.claim):
                     self._erase(path, lambda path: path.with_name(path.stem + _USED))
-                elif folder == self.card:
-                    whose = "has another claim" if own else f"is for {there.box}"
-                    raise EnrolError(f"{path.name} on the card {whose}, this box stays {enrolled.box}")
+                elif folder != self.card:
+                    continue  # a stick may be for any box
+                elif own:
+                    raise EnrolError(f"{path.name} on the card has another claim than {enrolled.box} had")
+                elif there.school_code == enrolled.school_code and of_one_county(there, enrolled):
+                    self._erase(path, lambda path: path.with_name(path.stem + _USED))
+                    said = f"{there.box} of the card is not needed: {enrolled.box} goes on"
+                    self._wrong(SpareClaimError.code, path.name, "这个学校原来的课箱接着用", said)
+                else:
+                    raise OtherSchoolError(
+                        f"the card is for {there.school_code} {there.school_name} of {there.county}, what is"
+                        f" kept here is {enrolled.school_code} {enrolled.school_name} of {enrolled.county}"
+                    )
 
     def _erase(self, path: Path, aside: Callable[[Path], Path]) -> None:
         """Renamed first, so that a half-erased file is never taken for a damaged one."""
@@ -265,7 +278,8 @@ class Boot(Struct):
         try:
             console.tell(self.run, console.issue(school, config.host_name, enrolled, said))
         finally:
-            self.host.show(TROUBLE if self.problems else WELL if enrolled else NOT_ENROLLED)
+            wrong = any(problem.code != SpareClaimError.code for problem in self.problems)
+            self.host.show(TROUBLE if wrong else WELL if enrolled else NOT_ENROLLED)
 
 
 _WORDS = {

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths, load_settings, read_enrolment
 from appliance.firstboot import network
@@ -22,7 +23,7 @@ from appliance.setup import SetupByPage, blank, enrol
 from appliance.status import read_status
 from content_sync.errors import EnrolError, NotFoundError
 from content_sync.formats.boxconfig import CONFIG_NAME, BoxConfig
-from content_sync.formats.enrolment import Enrolment, dump_enrolment
+from content_sync.formats.enrolment import Enrolment, dump_enrolment, of_one_county, parse_enrolment
 from content_sync.ports import Problem
 from tests.faults.test_firstboot_faults import QuietHost
 from tests.unit.small_county import SmallCounty
@@ -255,12 +256,50 @@ def test_a_damaged_enrolment_file_is_told(tmp_path: Path, paper: bytes) -> None:
     assert (start.card / "enrolment.json").read_bytes() == paper
 
 
-def test_another_schools_file_changes_nothing(tmp_path: Path, papers: list[bytes]) -> None:
+@pytest.mark.parametrize("change", [{"school_code": "002"}, {"county": "别的县"}, {"root": {}}])
+def test_another_schools_file_changes_nothing(
+    tmp_path: Path, papers: list[bytes], change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     boot(tmp_path, b"", papers[0]).work()
-    start = boot(tmp_path, b"", papers[1])
-    assert [p.code for p in start.work()] == ["E-ENROL"]
+    there = replace(parse_enrolment(papers[1]), **change)
+    if not there.root:  # a county that was begun anew under its old name
+        monkeypatch.setattr("appliance.setup.usable", lambda content, name: parse_enrolment(content))
+    start = boot(tmp_path, b"", dump_enrolment(there))
+    found = start.work()
+    assert [p.code for p in found] == ["E-OTHER-SCHOOL"] and there.school_code in found[0].message
+    assert start.host.shown == "trouble"  # type: ignore[attr-defined]
     assert read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
-    assert (start.card / "enrolment.json").read_bytes() == papers[1]
+    assert (start.card / "enrolment.json").read_bytes() == dump_enrolment(there)
+
+
+def test_a_new_card_beside_the_schools_old_disk_lets_its_box_go_on(
+    tmp_path: Path, papers: list[bytes]
+) -> None:
+    first = boot(tmp_path, b"", papers[0])
+    first.work()
+    key = BoxPaths(first.data).key.read_bytes()
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / "b.json").write_bytes(papers[1])
+    start = boot(tmp_path, b"", papers[1], stick)
+    assert [p.code for p in start.work()] == ["E-SPARE-CLAIM"]
+    assert start.host.shown == "well", "a notice, no trouble"  # type: ignore[attr-defined]
+    assert read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
+    assert BoxPaths(start.data).key.read_bytes() == key and list(start.card.iterdir()) == []
+    assert (stick / "b.json").read_bytes() == papers[1], "a stick may be for another box"
+    again = boot(tmp_path, b"", b"", stick)
+    assert again.work() == [] and read_status(start.data)["problems"] == [], "told once"
+
+
+def test_files_of_one_county_know_each_other_by_the_roots_keys(papers: list[bytes]) -> None:
+    here = parse_enrolment(papers[0])
+    assert of_one_county(here, parse_enrolment(papers[1]))
+    signed = {**here.root["signed"], "roles": {"root": {"keyids": ["new"], "threshold": 1}}}
+    both = [{"keyid": "new"}, *here.root["signatures"]]
+    rotated = replace(here, root={"signed": signed, "signatures": both})
+    assert of_one_county(here, rotated) and of_one_county(rotated, here)
+    stranger = replace(here, root={"signed": signed, "signatures": [{"keyid": "new"}]})
+    assert not of_one_county(here, stranger) and not of_one_county(replace(here, root={"signed": 3}), here)
 
 
 def test_a_stick_enrols_when_it_can_only_mean_one_box(tmp_path: Path, papers: list[bytes]) -> None:
