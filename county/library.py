@@ -418,6 +418,13 @@ class Library:
             ),
         )
 
+    def correct_box(self, identity: str, school_name: str, collections: Sequence[str]) -> None:
+        """Of a box that nobody has begun to use: what the corrected list of schools says."""
+        self._all(
+            "UPDATE box SET school_name = ?, collections = ? WHERE id = ?",
+            (school_name, json.dumps(list(collections)), identity),
+        )
+
     def remove_box(self, identity: str) -> None:
         """Forget a box whose enrolment file could not be written."""
         self._all("DELETE FROM box WHERE id = ?", (identity,))

@@ -370,6 +370,26 @@ def test_a_batch_that_is_cut_off_goes_on(works: Works, tmp_path: Path) -> None:
     assert not list((works.paths.data / "flash").glob("*.enrolment.json"))
 
 
+def test_a_corrected_list_reaches_a_card_that_was_begun(works: Works, tmp_path: Path) -> None:
+    """A broken card, then name and collections are put right: the next card of this box says the new ones."""
+    wrong = schools_of([["学校代码", "学校名称"], ["c1", "清合小学"]], "list").schools[0]
+    right = schools_of(
+        [["学校代码", "学校名称", "收录"], ["c1", "清河小学", "小学/语文/统编版/三年级上册"]], "list"
+    ).schools[0]
+    image, card = works.open(works.packed), blank(tmp_path / "card", 1 << 30)
+    with works.batch() as batch, opened(str(card)) as device:
+        begun = batch.enrolment(wrong, NOW)
+        made = batch.flash(image, right, device, "file", NOW, silent, ())
+    assert (made.box, made.claim, made.school_name) == (begun.box, begun.claim, "清河小学")
+    on_card = parse_enrolment(run("mtype", "-i", f"{card}@@{FAT_AT}", "::/enrolment.json"))
+    assert on_card == made
+    with Library.open(works.paths.library_db) as library:
+        row = library.box(made.box)
+    assert (
+        row is not None and row.school_name == "清河小学" and row.collections == right.collections != ("*",)
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
