@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from appliance.config import BoxPaths, read_enrolment
 from appliance.firstboot import console, lasting, network
 from appliance.firstboot.wiring import introduce, open_state
-from appliance.health.problems import keep
+from appliance.health.problems import keep, kept
 from appliance.setup import blank, enrol, enrolments
 from content_sync.adapters.files import (
     edited,
@@ -127,6 +127,15 @@ class Boot(Struct):
         with self._step("console"):
             self._say(config)
         return self.problems
+
+    def enrolled(self) -> None:
+        """After enrolment by the page: what was wrong with the claim is settled, and the lamp follows. Raises
+        StorageError, DiskFullError."""
+        path = BoxPaths(self.data).firstboot
+        self.problems = [Problem(**told) for told in kept(path) if told["subject"] != "enrolment"]
+        with self.host.as_user():
+            keep(path, self.problems)
+        self._show(True)
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -278,8 +287,11 @@ class Boot(Struct):
         try:
             console.tell(self.run, console.issue(school, config.host_name, enrolled, said))
         finally:
-            wrong = any(problem.code != SpareClaimError.code for problem in self.problems)
-            self.host.show(TROUBLE if wrong else WELL if enrolled else NOT_ENROLLED)
+            self._show(enrolled)
+
+    def _show(self, enrolled: bool) -> None:
+        wrong = any(problem.code != SpareClaimError.code for problem in self.problems)
+        self.host.show(TROUBLE if wrong else WELL if enrolled else NOT_ENROLLED)
 
 
 _WORDS = {

@@ -467,9 +467,39 @@ def test_problems_are_written_once_and_keep_their_day(tmp_path: Path) -> None:
 def test_a_lamp_blinks_where_there_is_one(tmp_path: Path) -> None:
     lamp = tmp_path / "class/leds/ACT"
     lamp.mkdir(parents=True)
-    host = SystemHost("root", (), tmp_path)
+    (lamp / "trigger").write_text("none [mmc0] timer")
+    host = SystemHost("root", (), tmp_path, tmp_path / "run")
     host.show("well")
-    assert not (lamp / "trigger").exists()
-    host.show("trouble")
-    assert [(lamp / n).read_text() for n in ("trigger", "delay_on", "delay_off")] == ["timer", "100", "900"]
-    SystemHost("root", (), tmp_path / "nothing").show("trouble")
+    assert (lamp / "trigger").read_text() == "none [mmc0] timer"
+    for _ in range(2):
+        host.show("trouble")
+        told = [(lamp / name).read_text() for name in ("trigger", "delay_on", "delay_off")]
+        assert told == ["timer", "100", "900"]
+        (lamp / "trigger").write_text("none mmc0 [timer]")
+    host.show("well")
+    assert (lamp / "trigger").read_text() == "mmc0", "as it was before"
+    SystemHost("root", (), tmp_path / "nothing", tmp_path / "run").show("trouble")
+
+
+def test_the_lamp_follows_an_enrolment_by_page(tmp_path: Path, papers: list[bytes]) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    for number in (0, 1):
+        (stick / f"{number}.json").write_bytes(papers[number])
+    start = boot(tmp_path, b"", b"", stick)
+    assert [p.code for p in start.work()] == ["E-ENROL"], "which of the two?"
+    SetupByPage(start.data, ()).take(papers[1])
+    after = boot(tmp_path)
+    after.enrolled()
+    assert after.host.shown == "well" and read_status(start.data)["problems"] == []  # type: ignore[attr-defined]
+    (start.card / CONFIG_NAME).write_bytes(b"nonsense\n")
+    boot(tmp_path).work()
+    wrong = boot(tmp_path)
+    wrong.enrolled()
+    assert wrong.host.shown == "trouble", "a wrong line is not settled by it"  # type: ignore[attr-defined]
+
+
+def test_the_units_tell_the_lamp() -> None:
+    units = Path(__file__).resolve().parents[2] / "systemd"
+    assert "lessonbox-lamp.service" in (units / "lessonbox-enrolled.target").read_text("utf-8")
+    assert "firstboot --enrolled\n" in (units / "lessonbox-lamp.service").read_text("utf-8")
