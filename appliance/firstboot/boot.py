@@ -1,7 +1,7 @@
 """What a box does with its card at each start: no typing, and nothing on the card keeps it from coming up.
 
 The config becomes files below /run, made anew at each start: there is no half-configured state that could be
-kept. Two things last: seven settings in box.toml, which go when they go from the card (lasting.py), and the
+kept. Two things last: eight settings in box.toml, which go when they go from the card (lasting.py), and the
 enrolment, whose order is checkpoint, then act: the data folder is complete and durable before the claim is
 erased from the card. Every step may be cut off by a power cut and is simply done again at the next start.
 """

@@ -12,7 +12,16 @@ from content_sync.settings import Value
 
 FORMAT = "lessonbox-card/1"
 _CAP = 64 << 10
-_NAMES = ("host_name", "proxy", "hotspot", "hotspot_name", "hotspot_password", "wifi_country", "uplinks")
+_NAMES = (
+    "host_name",
+    "proxy",
+    "hotspot",
+    "hotspot_name",
+    "hotspot_password",
+    "wifi_country",
+    "uplinks",
+    "lan_gateway",
+)
 _DEFAULTS = {setting.name: setting.default for setting in BOX_SETTINGS if setting.name in _NAMES}
 
 

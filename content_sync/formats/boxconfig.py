@@ -38,7 +38,8 @@ class BoxConfig(Struct, frozen=True):
 
     `address`: like `192.168.1.10/24`, with a mask always; for the cable, or for the Wi-Fi when `wifi_name` is
     given. `wifi_password`: empty for an open network. `hotspot`: an own Wi-Fi, `auto` where there is no LAN.
-    `uplinks`: like `usb0 metered`, interfaces that only lead out.
+    `uplinks`: like `usb0 metered`, interfaces that only lead out. `lan_gateway`: `no` where the LAN's router
+    leads nowhere.
     """
 
     school_code: str = ""
@@ -55,6 +56,7 @@ class BoxConfig(Struct, frozen=True):
     hotspot_name: str = ""
     hotspot_password: str = ""
     uplinks: tuple[str, ...] = ()
+    lan_gateway: str = ""
     ssh_keys: tuple[str, ...] = ()
 
 
@@ -202,6 +204,14 @@ def _uplinks(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _lan_gateway(text: str) -> str:
+    known = dict.fromkeys(("yes", "on", "true", "1", "能", "是", "有"), "yes")
+    known |= dict.fromkeys(("no", "off", "false", "0", "不能", "否", "无", "没有"), "no")
+    if _narrow(text).lower() not in known:
+        raise _Wrong("填 能 或 不能", "yes or no")
+    return known[_narrow(text).lower()]
+
+
 def _ssh(text: str) -> str:
     kind, _, rest = text.partition(" ")
     blob = rest.strip().partition(" ")[0]
@@ -239,6 +249,7 @@ _KEYS: dict[str, tuple[str, Callable[[str], str | tuple[str, ...]]]] = {
     "hotspot_name": ("热点名称", _wifi_name),
     "hotspot_password": ("热点密码", _hotspot_password),
     "uplinks": ("上行", _uplinks),
+    "lan_gateway": ("局域网能上网", _lan_gateway),
     "ssh_key": ("ssh公钥", _ssh),
 }
 _OTHER_NAMES = {
@@ -412,6 +423,7 @@ _SAMPLES = {
     "hotspot_name": "lesson",
     "hotspot_password": "password",
     "uplinks": "usb0 metered",
+    "lan_gateway": "no",
     "ssh_key": "ssh-ed25519 AAAA…",
 }
 

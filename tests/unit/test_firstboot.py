@@ -172,6 +172,15 @@ def test_what_the_card_says_no_more_is_taken_back(tmp_path: Path) -> None:
     assert (settings.text("hotspot"), settings.text("wifi_country")) == ("off", "DE"), "no card gave these"
 
 
+@pytest.mark.parametrize(("word", "kept"), [("不能", "no"), ("no", "no"), ("能", "yes"), ("也许", "yes")])
+def test_a_lan_that_leads_nowhere(tmp_path: Path, word: str, kept: str) -> None:
+    start = boot(tmp_path, f"局域网能上网 = {word}\nuplinks = usb0 metered\n".encode())
+    assert len(start.work()) == (word == "也许")
+    assert load_settings(start.data).text("lan_gateway") == kept
+    boot(tmp_path, b"uplinks = usb0 metered\n").work()
+    assert load_settings(start.data).text("lan_gateway") == "yes", "the router was mended"
+
+
 def test_a_key_without_a_value_clears_whoever_set_it(tmp_path: Path) -> None:
     start = boot(tmp_path)
     start.work()
