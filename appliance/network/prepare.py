@@ -19,13 +19,10 @@ from content_sync.formats.enrolment import Enrolment
 USER = "lessonbox"
 _UPLINK = "05-lessonbox-uplink-{}.network"
 #: The LAN's files, the image's own and those of the card (firstboot/network.py), and what is added to each
-#: where its router is no way out. Its metric would come before every uplink's.
+#: where its router is no way out (a fixed gateway firstboot leaves out): its metric comes before an uplink's.
 _LANS = ("10-lessonbox-cable.network", "10-lessonbox-wifi.network", "80-lan.network")
 _NO_WAY = "lessonbox-no-gateway.conf"
 _NO_GATEWAY = """# Made of `lan_gateway` in box.toml.
-[Network]
-Gateway=
-
 [DHCPv4]
 UseGateway=no
 UseDNS=no
