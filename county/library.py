@@ -426,8 +426,9 @@ class Library:
         )
 
     def remove_box(self, identity: str) -> None:
-        """Forget a box whose enrolment file could not be written."""
+        """Forget a box whose enrolment file could not be written, or was never used; its policy too."""
         self._all("DELETE FROM box WHERE id = ?", (identity,))
+        self._all("DELETE FROM policy WHERE box = ?", (identity,))
 
     def staff_password(self, name: str) -> str | None:
         """The password hash (werkzeug) of an account."""

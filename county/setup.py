@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from werkzeug.security import generate_password_hash
 
 from content_sync.adapters.files import make_folder, read_capped, storage_errors, sync_folder, write_durable
-from content_sync.errors import FormatError, SettingError, SetupError, UsageError
+from content_sync.errors import FormatError, NotFoundError, SettingError, SetupError, UsageError
 from content_sync.formats.enrolment import (
     MAX_ENROLMENT,
     Enrolment,
@@ -31,6 +31,7 @@ from county.distribute.tokens import token_secret
 from county.library import BoxRow, Library
 from county.publish.names import grade_volume, nfc
 from county.publish.signing import Repository
+from county.receive.database import Reader
 
 ADMIN = "admin"
 _MOST_NAME = 100
@@ -209,6 +210,7 @@ def enrol_as_now(
     school_name: str,
     collections: Sequence[str],
     out: Path,
+    now: int,
 ) -> Enrolment:
     """The enrolment file `out`, whose claim no box has used, with what it would say if it were made now:
     the school's name, what it mirrors, addresses, root. Box and claim stay.
@@ -226,10 +228,29 @@ def enrol_as_now(
         root=repository.root(),
     )
     with Library.open(paths.library_db, write=True) as library:
+        if library.box(made.box) is None and made.claim is not None:  # forgotten, or an older backup
+            school = (made.school_code, made.school_name)
+            library.add_box(BoxRow(made.box, *school, made.claim, patterns, now))
         library.correct_box(made.box, made.school_name, patterns)
     if made != before:
         write_durable(out, dump_enrolment(made), 0o600)
     return made
+
+
+def forget(paths: CountyPaths, box: str) -> BoxRow:
+    """Take back an enrolment whose claim was never used; the box that it was for.
+
+    Raises NotFoundError, SetupError for a box that has reported: what it told stays, and it goes on.
+    """
+    with Library.open(paths.library_db, write=True) as library:
+        row = library.box(box)
+        if row is None:
+            raise NotFoundError(f"box {box[:40]!r}")
+        reports = Reader(paths.reports_db)
+        if paths.reports_db.is_file() and reports.one("SELECT 1 FROM box_key WHERE box = ?", (box,)):
+            raise SetupError(f"{box} has reported and is in use: `county token {box} --shut-out` ends that")
+        library.remove_box(box)
+    return row
 
 
 def _patterns(settings: Settings, collections: Sequence[str]) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class Batch:
         """
         kept = self._kept(school.code)
         with suppress(NotFoundError):
-            return setup.enrol_as_now(self._paths, self._settings, school.name, school.collections, kept)
+            return setup.enrol_as_now(self._paths, self._settings, school.name, school.collections, kept, now)
         return setup.enrol(
             self._paths, self._settings, school.code, school.name, school.collections, kept, now
         )

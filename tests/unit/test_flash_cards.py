@@ -12,6 +12,7 @@ import os
 import pty
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ from content_sync.errors import (
     DiskFullError,
     FormatError,
     LessonBoxError,
+    NotFoundError,
+    SetupError,
     SignatureError,
     SourceError,
     TargetError,
@@ -52,6 +55,7 @@ from county.flash.target import Device, opened
 from county.flash.write import HEAD, write_image
 from county.library import Library
 from county.publish.signing import Repository
+from county.receive.database import create
 
 pytestmark = pytest.mark.needs("sfdisk", "mkfs.vfat", "fsck.fat", "mtype", "bmaptool")
 
@@ -596,6 +600,31 @@ def test_the_command(works: Works, tmp_path: Path, county: Callable[..., tuple[i
     assert code == 2 and "no removable disk" in errors
     code, _, errors = county(*asked[:-1], tmp_path / "none", "--yes")
     assert code == 2 and "no removable disk" in errors
+
+
+def test_an_enrolment_that_no_box_used_is_forgotten(
+    works: Works, county: Callable[..., tuple[int, str, str]]
+) -> None:
+    """A card beside an old disk leaves a box that never reports; one that has reported is not forgotten."""
+    school = schools_of([["学校代码", "学校名称"], ["f1", "一小"]], "list").schools[0]
+    with works.batch() as batch:
+        box = batch.enrolment(school, NOW).box
+        assert setup.forget(works.paths, box).school_name == "一小"
+        with pytest.raises(NotFoundError):
+            setup.forget(works.paths, box)
+        assert batch.enrolment(school, NOW).box == box, "a card that was begun gets its row again"
+    create(works.paths.reports_db)
+    connection = sqlite3.connect(works.paths.reports_db)
+    connection.execute("INSERT INTO box_key VALUES (?, 'ab', ?)", (box, NOW))
+    connection.commit()
+    with pytest.raises(SetupError):
+        setup.forget(works.paths, box)
+    connection.execute("DELETE FROM box_key")
+    connection.commit()
+    connection.close()
+    assert county("forget", box)[0] == 0
+    with Library.open(works.paths.library_db) as library:
+        assert library.box(box) is None
 
 
 def test_it_asks(works: Works, tmp_path: Path) -> None:
