@@ -98,6 +98,7 @@ def test_what_is_published(packed: Path, tmp_path: Path) -> None:
     assert entry["image_download_size"] == file.stat().st_size
     assert entry["image_download_sha256"] == sha256(file)
     assert entry["url"] == file.name and (packed.parent / entry["bmap_url"]).exists()
+    assert (packed.parent / entry["icon"]).read_bytes().startswith(b"\x89PNG")
     assert len(entry["release_date"]) == 10 and isinstance(entry["devices"], list)
     written = tmp_path / "card.img"
     run("bmaptool", "--quiet", "copy", "--bmap", packed.parent / entry["bmap_url"], file, written)

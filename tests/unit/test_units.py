@@ -28,6 +28,7 @@ def _tools() -> None:
         ("lessonbox-agent", 4.0),
         ("lessonbox-county", 4.0),
         ("lessonbox-firstboot", 4.0),
+        ("lessonbox-lamp", 3.0),
         ("lessonbox-doctor", 4.0),
         ("lessonbox-lan", 2.0),
         ("lessonbox-network", 4.0),
