@@ -286,11 +286,15 @@ class BoxPaths(Struct, frozen=True):
 
 
 def load_settings(data: Path) -> Settings:
-    """The settings of the box whose data folder this is. Raises SetupError, SettingError."""
+    """The settings of the box whose data folder this is. Raises SetupError, SettingError.
+
+    One that these programs do not know is passed over: a newer version may have written it before it was gone
+    back from. The doctor tells.
+    """
     path = BoxPaths(data).config
     if not path.is_file():
         raise SetupError(f"{data} is not a box's data folder")
-    settings = parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
+    settings = parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"), pass_over=True)
     check_settings(settings, data)
     return settings
 
