@@ -175,6 +175,13 @@ if [ -r "$pins" ]; then
   change "$place/bin/python" -m pip install "${options[@]}" --only-binary=:all: --require-hashes -r "$pins"
 fi
 change "$place/bin/python" -m pip install "${options[@]}" "${wheel:-.}"
+# Updates that are older than these programs leave them as they are (docs/formats.md 18).
+if [ -n "$wheelhouse" ]; then
+  number=$(cat "$wheelhouse/update-number" 2>/dev/null || true)
+else
+  number=$(git -c safe.directory="$PWD" log -1 --format=%ct 2>/dev/null || stat -c %Y pyproject.toml)
+fi
+if [ -n "$number" ]; then echo "$number" | write "$place/update-number"; fi
 change "$place/bin/lessonbox" --help >/dev/null  # it runs here: only then it takes the old one's place
 if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then change mv -T /opt/lessonbox /opt/lessonbox.d/before; fi
 change ln -sfn "$place" /opt/lessonbox.new

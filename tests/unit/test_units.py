@@ -100,6 +100,23 @@ def test_a_dry_run_lists_every_change_and_makes_none() -> None:
     assert done.stdout.endswith("Nothing was changed.\n")
 
 
+def test_programs_have_the_number_of_their_sources(tmp_path: Path) -> None:
+    """By which older updates are told from newer ones."""
+
+    def number(*words: str) -> str:
+        command = ["bash", str(ROOT / "install.sh"), "--dry-run", *words]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = re.search(r"would write /opt/lessonbox.d/\S+/update-number:\n    (.*)\n", said)
+        return found[1] if found else ""
+
+    asked = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
+    clone = subprocess.run(asked, capture_output=True, text=True)
+    assert number() == (clone.stdout.strip() or str(int((ROOT / "pyproject.toml").stat().st_mtime)))
+    assert number("--wheelhouse", str(tmp_path)) == ""
+    (tmp_path / "update-number").write_text("1763790000\n")
+    assert number("--wheelhouse", str(tmp_path)) == "1763790000"
+
+
 def test_the_television_has_its_policy_and_it_goes_with_it() -> None:
     """What a browser would ask over a lesson is forbidden; --uninstall takes that away again."""
     policy = json.loads((UNITS / "lessonbox-tv.policy").read_text("utf-8"))

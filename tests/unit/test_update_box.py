@@ -24,7 +24,7 @@ from appliance.update.loader import Loader
 from appliance.update.machine import Machine
 from appliance.update.offering import Offering
 from appliance.update.paper import OFFER, read_offer
-from appliance.update.program import install, is_quiet, tell
+from appliance.update.program import _known, install, is_quiet, tell
 from appliance.update.programs import Programs, Switch
 from appliance.update.quiet import quiet
 from appliance.update.slots import Slots, State
@@ -685,6 +685,24 @@ def test_new_programs_take_the_place_of_the_old_ones_only_when_they_are_well(
         programs.check_newer(second)
     with pytest.raises(RollbackError):
         programs.check_newer(first)
+
+
+def test_what_install_has_put_there_since_is_not_taken_back(county: UpdateCounty, programs: Programs) -> None:
+    (programs.machine.link / "update-number").write_text("13\n")
+    older, newer = wheels(county, programs, 12), wheels(county, programs, 14)
+    with pytest.raises(RollbackError, match="this box has 13"):
+        programs.stage(older)
+    programs.stage(newer)
+    assert programs.switch(newer) == "" and programs.machine.running() == (14, "")
+    # install.sh again, from what the county will publish too: nothing to say.
+    (programs.machine.places / "by-hand").mkdir()
+    (programs.machine.places / "by-hand/update-number").write_text("15\n")
+    programs.machine.link.unlink()
+    programs.machine.link.symlink_to(programs.machine.places / "by-hand")
+    same = wheels(county, programs, 15)
+    with pytest.raises(RollbackError):
+        programs.check_newer(same)
+    assert _known(programs, same) and not _known(programs, older)
 
 
 def test_power_that_goes_while_new_programs_are_tried_brings_back_the_old_ones(
