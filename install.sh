@@ -98,7 +98,7 @@ else
   user=lessonbox-county units=(lessonbox-county.service) parts=()
   packages=(python3-venv ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei)
 fi
-data=/var/lib/$user
+data=/var/lib/$user python=/usr/bin/python3
 running() { [ -d /run/systemd/system ]; }
 
 if [ -n "$remove" ]; then
@@ -131,6 +131,23 @@ if [ -n "$remove" ]; then
   exit 0
 fi
 
+# An enrolled box stays the box that it is, as `lessonbox init` would say.
+if [ -n "$enrolment" ] && [ -e "$data/enrolment.json" ]; then
+  "$python" - "$data/enrolment.json" "$enrolment" <<'PYTHON' || fail "$enrolment can't be used here; nothing was changed"
+import json, sys
+
+try:
+    here, there = (json.load(open(path, encoding="utf-8")) for path in sys.argv[1:])
+    same = all(here[key] == there[key] for key in ("box", "county", "root"))
+except (OSError, ValueError, LookupError, TypeError) as error:
+    sys.exit(f"no enrolment file: {error}")
+if not same:
+    sys.exit(f"this machine is already box {here['box']} of {here['county']}, and stays it")
+if here.get("claim") not in (None, there.get("claim")):
+    sys.exit(f"box {here['box']} was enrolled with another claim")
+PYTHON
+fi
+
 free=$(df --output=avail -BM /opt 2>/dev/null | tail -1 | tr -dc 0-9)
 [ "${free:-0}" -ge 400 ] || fail "400 MB are needed in /opt, ${free:-0} are free"
 
@@ -146,15 +163,17 @@ if [ "${#missing[@]}" -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   if [ -n "$wheelhouse" ] && [ -d "$wheelhouse/debs" ]; then
     change dpkg -i "$wheelhouse"/debs/*.deb
-  elif [ -n "$wheelhouse" ] && [ -z "$dry" ] && ! apt-get install -qq -y --no-install-recommends --no-download "${missing[@]}"; then
-    fail "without Internet these Debian packages must be here first: ${missing[*]} (or their .deb files in $wheelhouse/debs)"
+  elif [ -n "$wheelhouse" ]; then
+    needed=$(apt-get install -qq -y --no-install-recommends --print-uris "${missing[@]}" 2>/dev/null) || needed=all
+    [ -z "$needed" ] ||
+      fail "without Internet these Debian packages must be here first: ${missing[*]} (or their .deb files in $wheelhouse/debs)"
+    change apt-get install -qq -y --no-install-recommends --no-download "${missing[@]}"
   else
     change apt-get update -qq
     change apt-get install -qq -y --no-install-recommends "${missing[@]}"
   fi
 fi
 
-python=/usr/bin/python3
 "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
   fail "Python 3.11, 3.12 or 3.13 is needed"
 # An image names the folder itself, so that it can be made again byte for byte.
@@ -183,7 +202,11 @@ else
 fi
 if [ -n "$number" ]; then echo "$number" | write "$place/update-number"; fi
 change "$place/bin/lessonbox" --help >/dev/null  # it runs here: only then it takes the old one's place
-if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then change mv -T /opt/lessonbox /opt/lessonbox.d/before; fi
+before=$(readlink -f /opt/lessonbox || true)
+if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then
+  before=/opt/lessonbox.d/before
+  change mv -T /opt/lessonbox "$before"
+fi
 change ln -sfn "$place" /opt/lessonbox.new
 change mv -T /opt/lessonbox.new /opt/lessonbox
 change ln -sfn "$place" /opt/lessonbox-updater.new  # what installs updates: never a place that is being tried
@@ -247,9 +270,9 @@ else
   for unit in "${units[@]}"; do change systemctl enable --quiet "$unit"; done  # in an image that is being made
 fi
 # The one before stays, for going back; older ones go.
-if [ -z "$dry" ]; then
-  find /opt/lessonbox.d -mindepth 1 -maxdepth 1 ! -path "$kept" | sort | head -n -1 | xargs -r rm -rf
-fi
+for other in /opt/lessonbox.d/*; do
+  if [ -d "$other" ] && [ "$other" != "$kept" ] && [ "$other" != "$before" ]; then change rm -rf "$other"; fi
+done
 if [ -n "$dry" ]; then
   echo "Nothing was changed."
 elif [ -e "$data/box.toml" ]; then

@@ -372,3 +372,37 @@ def test_what_it_cannot_support_is_refused_before_anything_changes(
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
     assert done.returncode == 1 and said in done.stderr, done.stderr
     assert not (top / "opt").is_dir() or not list((top / "opt").iterdir())
+
+
+def test_a_machine_that_has_one_hears_of_all_that_would_change(
+    made: Callable[[int], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """The box that it is it stays; older programs are named before they go."""
+    top, _ = made(12)
+    source = top / "srv" / "dry"
+    copy_sources(source)
+    (top / "srv" / "wh-dry" / "debs").mkdir(parents=True)
+    first = {"box": "b-1", "county": "清河县", "root": {"signed": {}}}
+    files = {"here": first, "same": {**first, "claim": "c1"}, "other": {**first, "box": "b-2"}, "none": {}}
+    for name, told in files.items():
+        (source / f"{name}.json").write_text(json.dumps(told), "utf-8")
+    places = f"{top}/opt/lessonbox.d"
+
+    def install_with(name: str) -> subprocess.CompletedProcess[str]:
+        script = (
+            f"mount -t tmpfs none {top}/opt && mount -t tmpfs none {top}/var/lib"
+            f" && mkdir -p {places}/update-1 {places}/20260101-000000-1 {places}/20260202-000000-1"
+            f" && ln -s lessonbox.d/20260202-000000-1 {top}/opt/lessonbox"
+            f" && mkdir {top}/{DATA} && cp {source}/here.json {top}/{DATA}/enrolment.json"
+            f" && exec chroot {top} /bin/bash /srv/dry/install.sh --dry-run --wheelhouse /srv/wh-dry"
+            f" --enrolment /srv/dry/{name}.json"
+        )
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
+
+    done = install_with("same")
+    assert done.returncode == 0 and done.stdout.endswith("Nothing was changed.\n"), done.stderr
+    gone = re.findall(r"would run: rm -rf /opt/lessonbox.d/(\S+)", done.stdout)
+    assert sorted(gone) == ["20260101-000000-1", "update-1"], "the one that runs stays, for going back"
+    for name, said in (("other", "already box b-1 of 清河县"), ("none", "no enrolment file")):
+        done = install_with(name)
+        assert done.returncode == 1 and said in done.stderr and not done.stdout, (name, done.stderr)

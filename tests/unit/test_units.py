@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -112,9 +113,31 @@ def test_programs_have_the_number_of_their_sources(tmp_path: Path) -> None:
     asked = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
     clone = subprocess.run(asked, capture_output=True, text=True)
     assert number() == (clone.stdout.strip() or str(int((ROOT / "pyproject.toml").stat().st_mtime)))
-    assert number("--wheelhouse", str(tmp_path)) == ""
+    (tmp_path / "debs").mkdir()
     (tmp_path / "update-number").write_text("1763790000\n")
     assert number("--wheelhouse", str(tmp_path)) == "1763790000"
+    (tmp_path / "update-number").unlink()
+    assert number("--wheelhouse", str(tmp_path)) == ""
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_dry_run_without_internet_says_what_would_be(tmp_path: Path, here: bool) -> None:
+    """What is not here is fetched from nowhere, and so refused: by the dry run too."""
+    said = "" if here else "'http://deb/pool/avahi.deb' avahi.deb 5 SHA256:00"
+    for name, lines in (("dpkg-query", "echo not-installed"), ("apt-get", f"echo -n {said!r}")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(ROOT / "install.sh"), "--dry-run", "--wheelhouse", str(tmp_path)],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert "apt-get update" not in done.stdout
+    if here:
+        assert done.returncode == 0 and "--no-download python3-venv avahi-daemon" in done.stdout
+    else:
+        assert done.returncode == 1 and "without Internet" in done.stderr and "would run" not in done.stdout
 
 
 def test_the_television_has_its_policy_and_it_goes_with_it() -> None:
