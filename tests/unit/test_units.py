@@ -59,6 +59,13 @@ def test_web_always_wins_over_sync() -> None:
         assert weight("lessonbox-web", key) >= 10 * weight("lessonbox-sync", key)
 
 
+@pytest.mark.parametrize("name", ["lessonbox-web", "lessonbox-sync", "lessonbox-agent", "lessonbox-county"])
+def test_a_program_that_hangs_or_takes_all_is_ended(name: str) -> None:
+    text = (UNITS / f"{name}.service").read_text("utf-8")
+    for key in ("Type=notify", "WatchdogSec=", "MemoryMax=", "CPUWeight=", "IOWeight="):
+        assert re.search(f"^{key}", text, re.MULTILINE), key
+
+
 def test_shell_scripts_are_clean() -> None:
     scripts = [ROOT / "install.sh", ROOT / "setup.sh"]
     scripts += [
