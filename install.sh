@@ -74,7 +74,7 @@ esac
 [ -z "$wheelhouse" ] || wheelhouse=$(realpath "$wheelhouse")
 
 if [ "$kind" = box ]; then
-  user=lessonbox
+  user=lessonbox command=lessonbox
   units=(lessonbox-firstboot.service lessonbox-web.socket lessonbox-helper.socket lessonbox-web.service lessonbox-sync.service
     lessonbox-agent.service lessonbox-enrolled.path lessonbox-doctor.timer lessonbox-update-settle.service lessonbox-update.path
     lessonbox-update.timer lessonbox-trial.service)
@@ -95,10 +95,12 @@ if [ "$kind" = box ]; then
     units+=(lessonbox-tv.service) packages+=(chromium cage fonts-wqy-microhei seatd kbd ir-keytable v4l-utils)
   fi
 else
-  user=lessonbox-county units=(lessonbox-county.service) parts=()
+  user=lessonbox-county command=county units=(lessonbox-county.service) parts=()
   packages=(python3-venv ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei)
 fi
 data=/var/lib/$user python=/usr/bin/python3
+# Where sudo and everybody look for commands; what somebody else has put there stays.
+typed=/usr/local/bin/$command target=/opt/lessonbox/bin/$command
 running() { [ -d /run/systemd/system ]; }
 
 if [ -n "$remove" ]; then
@@ -113,6 +115,7 @@ if [ -n "$remove" ]; then
   if running && [ "${#parts[@]}" -gt 0 ]; then change systemctl stop --quiet "${parts[@]/@./@*.}" 2>/dev/null || true; fi
   for unit in "${units[@]}" "${parts[@]}"; do change rm -f "/etc/systemd/system/$unit"; done
   change rm -f "/usr/lib/sysusers.d/$user.conf"
+  if [ "$(readlink "$typed")" = "$target" ]; then change rm -f "$typed"; fi
   if [ "$kind" = box ]; then
     change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-{sticks,tv}.rules \
       /usr/lib/sysusers.d/lessonbox-tv.conf /etc/chromium/policies/managed/lessonbox-tv.json
@@ -211,6 +214,12 @@ change ln -sfn "$place" /opt/lessonbox.new
 change mv -T /opt/lessonbox.new /opt/lessonbox
 change ln -sfn "$place" /opt/lessonbox-updater.new  # what installs updates: never a place that is being tried
 change mv -T /opt/lessonbox-updater.new /opt/lessonbox-updater
+if [ ! -e "$typed" ] && [ ! -L "$typed" ]; then
+  change mkdir -p "${typed%/*}"
+  change ln -s "$target" "$typed"
+elif [ "$(readlink "$typed")" != "$target" ]; then
+  echo "$typed is not of Lesson Box and stays; the command is $target"
+fi
 kept=$place place=''
 
 change install -D -m 644 "systemd/$user.sysusers" "/usr/lib/sysusers.d/$user.conf"
@@ -278,7 +287,7 @@ if [ -n "$dry" ]; then
 elif [ -e "$data/box.toml" ]; then
   echo "The box is ready: http://lesson.local/ $(hostname -I | awk '$1 {print "and http://" $1 "/"}')"
 elif [ -e "$data/county.toml" ]; then
-  echo "The county is ready: sudo -u $user /opt/lessonbox/bin/county publish FOLDER"
+  echo "The county is ready: sudo -u $user $target publish FOLDER"
 else
   echo "The programs are installed. Next: see --help"
 fi

@@ -103,6 +103,7 @@ def test_a_dry_run_lists_every_change_and_makes_none() -> None:
         "systemd-sysusers",
         "lessonbox-web.socket",
         "mv -T /opt/lessonbox.new",
+        "ln -s /opt/lessonbox/bin/lessonbox /usr/local/bin/lessonbox",
     ):
         assert any(change in line for line in listed), change
     assert done.stdout.endswith("Nothing was changed.\n")
