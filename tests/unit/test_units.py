@@ -66,6 +66,11 @@ def test_a_program_that_hangs_or_takes_all_is_ended(name: str) -> None:
         assert re.search(f"^{key}", text, re.MULTILINE), key
 
 
+@pytest.mark.parametrize("path", sorted(UNITS.glob("*.sysusers")), ids=lambda path: path.stem)
+def test_systemd_makes_its_users(path: Path) -> None:
+    subprocess.run(["systemd-sysusers", "--dry-run", str(path)], check=True)
+
+
 def test_shell_scripts_are_clean() -> None:
     scripts = [ROOT / "install.sh", ROOT / "setup.sh"]
     scripts += [
