@@ -92,8 +92,15 @@ def install(machine: Machine, *words: str) -> str:
     return machine.run(f"cd /srv/src && ./install.sh --wheelhouse /srv/wh {' '.join(words)}")
 
 
-def get(machine: Machine, path: str) -> bytes:
-    command = [*machine.enter("-n"), sys.executable, "-c", READER, f"http://127.0.0.1{path}"]
+def typed(machine: Machine, line: str) -> str:
+    """What a command of operations.md says, found where sudo looks (secure_path); empty when it is not."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    said = machine.run(f"PATH={path} {line}", check=False)
+    return "" if "command not found" in said else said
+
+
+def get(machine: Machine, path: str, port: int = 80) -> bytes:
+    command = [*machine.enter("-n"), sys.executable, "-c", READER, f"http://127.0.0.1:{port}{path}"]
     return subprocess.run(command, capture_output=True, check=True).stdout
 
 
@@ -142,6 +149,7 @@ def test_the_life_of_a_machine(number: int, made: Callable[[int], tuple[Path, Pa
         install(machine, "--enrolment /srv/school.json")
         all_up(machine)
         assert get(machine, "/healthz")
+        assert "lessonbox" in typed(machine, "lessonbox --version")
 
         step("a lesson comes by drop and is served")
         machine.run(
@@ -191,6 +199,7 @@ def test_the_life_of_a_machine(number: int, made: Callable[[int], tuple[Path, Pa
             "ls /opt /etc/systemd/system /etc/udev/rules.d /usr/lib/sysusers.d /usr/lib/tmpfiles.d"
         )
         assert "lessonbox" not in left
+        assert not typed(machine, "lessonbox --version")
         assert machine.run(f"ls {DATA}/keys {DATA}/box.toml")
         assert "refused" in machine.run("(echo >/dev/tcp/127.0.0.1/80)", check=False)
         machine.run("cd /srv/src && ./install.sh --uninstall")  # a second time harms nothing
@@ -343,6 +352,82 @@ def hang(machine: Machine) -> None:
     machine.wait(another, 90, "another sync")
     assert "atchdog" in machine.run("journalctl --no-pager -u lessonbox-sync.service | grep -i watchdog")
     machine.run(f"rm -r {folder} && systemctl daemon-reload && systemctl restart lessonbox-sync")
+
+
+COUNTY = "/var/lib/lessonbox-county"
+#: What install.sh asks of Debian for a county; stand-ins here, for it is half a gigabyte and nothing is made.
+TOOLS = "ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei"
+STAND_IN = (
+    'mkdir -p /tmp/$name/DEBIAN && printf "Package: $name\\nVersion: 1\\nArchitecture: all\\nMaintainer: t\\n'
+    'Description: t\\n" >/tmp/$name/DEBIAN/control && dpkg-deb -b /tmp/$name /srv/wh/debs/$name.deb'
+)
+
+
+def test_the_life_of_a_county(made: Callable[[int], tuple[Path, Path]], tmp_path: Path) -> None:
+    base, wheels = made(12)
+    with booted(base, tmp_path) as machine:
+        machine.run(f"mkdir -p /srv/wh/debs; for name in {TOOLS}; do {STAND_IN} || exit 1; done")
+        for wheel in wheels.iterdir():
+            (machine.top / "srv/wh" / wheel.name).write_bytes(wheel.read_bytes())
+        said = install(machine, "--county --name 清河县 --url http://127.0.0.1:8000")
+        assert "The county is ready" in said
+        county_answers(machine)
+        assert machine.show("lessonbox-county.service", "NotifyAccess") == "main"
+        assert int(machine.show("lessonbox-county.service", "MemoryMax")) < 1 << 60
+        secret = f"find {COUNTY}* -name '*.pem' | sort | xargs sha256sum"
+        keys = machine.run(secret)
+        assert keys.count(".pem") >= 2, keys
+        out = f"runuser -u lessonbox-county -- county enrol --school-code 1 --name 小学 --out {COUNTY}/1.json"
+        assert typed(machine, out) and machine.run(f"test -s {COUNTY}/1.json; echo $?") == "0\n"
+
+        # Again, over a command of that name which is somebody else's.
+        machine.run("rm /usr/local/bin/county && echo theirs >/usr/local/bin/county")
+        assert "/usr/local/bin/county is not of Lesson Box and stays" in install(machine, "--county")
+        machine.run("grep theirs /usr/local/bin/county && rm /usr/local/bin/county")
+        install(machine, "--county")
+        county_answers(machine)
+        assert machine.run(secret) == keys
+
+        county_hangs(machine)
+
+        machine.run("cd /srv/src && ./install.sh --county --uninstall")
+        left = machine.run("ls /opt /etc/systemd/system /usr/lib/sysusers.d /usr/local/bin")
+        assert "lessonbox" not in left and "county" not in left, left
+        assert "refused" in machine.run("(echo >/dev/tcp/127.0.0.1/8000)", check=False)
+        assert machine.run(secret) == keys and machine.run(f"ls {COUNTY}/county.toml {COUNTY}/1.json")
+        install(machine, "--county")
+        county_answers(machine)  # what was there is there again
+        assert "lessonbox" not in machine.run("systemctl --failed --plain --no-legend")
+
+
+def county_answers(machine: Machine) -> None:
+    def up() -> bool:
+        return machine.show("lessonbox-county.service", "ActiveState") == "active"
+
+    machine.wait(up, 120, "the county's server runs")
+    assert get(machine, "/healthz", 8000) and "清河县" in get(machine, "/", 8000).decode()
+
+
+def county_hangs(machine: Machine) -> None:
+    """Its pages stand still, its parent does not: systemd begins it anew."""
+    folder = "/run/systemd/system/lessonbox-county.service.d"
+    machine.run(
+        f"mkdir -p {folder} && printf '[Service]\\nWatchdogSec=15\\nTimeoutAbortSec=2\\n' >{folder}/t.conf"
+    )
+    machine.run("systemctl daemon-reload && systemctl restart lessonbox-county")
+    stuck = machine.show("lessonbox-county.service", "MainPID")
+    time.sleep(20)
+    assert machine.show("lessonbox-county.service", "MainPID") == stuck, "one that answers is let be"
+    machine.run(f"for one in $(pgrep -P {stuck}); do kill -STOP $one $(pgrep -P $one); done")
+
+    def another() -> bool:
+        now = machine.show("lessonbox-county.service", "MainPID")
+        return now not in ("0", stuck) and machine.show("lessonbox-county.service", "ActiveState") == "active"
+
+    machine.wait(another, 90, "another server")
+    assert "atchdog" in machine.run("journalctl --no-pager -u lessonbox-county.service | grep -i watchdog")
+    machine.run(f"rm -r {folder} && systemctl daemon-reload && systemctl restart lessonbox-county")
+    county_answers(machine)
 
 
 REFUSED = [
