@@ -109,8 +109,9 @@ def install(machine: Machine, quiet: Callable[[], bool], reboot: Callable[[], No
 
 def _known(target: System | Programs, update: Update) -> bool:
     """Whether this very update was tried here: nothing new to say."""
-    running = target.machine.running()[0] if isinstance(target, System) else 0
-    return update.number == running or any(one.number == update.number for one in target.history.results)
+    return update.number == target.machine.running()[0] or any(
+        one.number == update.number for one in target.history.results
+    )
 
 
 def tell(machine: Machine, problem: LessonBoxError | None = None) -> None:
