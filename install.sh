@@ -255,6 +255,8 @@ if [ -n "$enrolment" ] && [ ! -e "$data/enrolment.json" ]; then
 elif [ -n "$name" ] && [ ! -e "$data/county.toml" ]; then
   # Root makes the keys, so that the root key beside the data folder is out of the server's reach.
   change /opt/lessonbox/bin/county init --data "$data" --name "$name" --url "$url"
+elif [ -n "$name" ]; then
+  echo "There is a county already: its name and address stay as $data/county.toml has them."
 fi
 if [ -d "$data" ]; then change chown -R "$user:$user" "$data"; fi
 

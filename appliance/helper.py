@@ -265,6 +265,8 @@ def run_command(command: Sequence[str]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, errors="replace")
     except (OSError, subprocess.SubprocessError) as error:
         raise StorageError(f"{command[0]}: {error}") from error
+    if done.returncode == -signal.SIGTERM:
+        return done.stdout  # the system goes down because of what was asked, and this command with it
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
         raise StorageError(f"{command[0]}: {last[0]}")

@@ -296,3 +296,11 @@ def test_who_asks_for_a_restart_is_answered_though_the_helper_is_told_to_end(tmp
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "ok\n")
+
+
+def test_a_command_that_goes_down_with_the_system_has_done_its_work() -> None:
+    """`systemctl reboot` may be ended by the shutdown that it asked for."""
+    assert helper.run_command(["sh", "-c", "echo asked; kill -TERM $$"]) == "asked\n"
+    for ended in ("kill -KILL $$", "exit 3"):
+        with pytest.raises(StorageError):
+            helper.run_command(["sh", "-c", ended])
