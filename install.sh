@@ -79,7 +79,7 @@ if [ "$kind" = box ]; then
     lessonbox-agent.service lessonbox-enrolled.path lessonbox-doctor.timer lessonbox-update-settle.service lessonbox-update.path
     lessonbox-update.timer lessonbox-trial.service)
   # Started by those, by sticks or by the card.
-  parts=(lessonbox-helper@.service lessonbox-stick@.service lessonbox-enrolled.target lessonbox-lamp.service lessonbox-doctor.service lessonbox-update.service lessonbox-wifi@.service)
+  parts=(lessonbox-helper@.service lessonbox-stick@.service lessonbox-disk@.service lessonbox-enrolled.target lessonbox-lamp.service lessonbox-doctor.service lessonbox-update.service lessonbox-wifi@.service)
   parts+=(lessonbox-hotspot.service lessonbox-hotspot-dhcp.service lessonbox-share.service lessonbox-netbios.socket)
   packages=(python3-venv avahi-daemon)
   # Nothing of the machine's network is taken unasked; what was asked for once stays.
