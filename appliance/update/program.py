@@ -32,7 +32,7 @@ from content_sync.formats.update import Update
 _log = logging.getLogger(__name__)
 #: A new system has to be well after so many seconds of its start, new programs after their switch. The
 #: guard of the initramfs waits somewhat longer.
-SYSTEM_DEADLINE, PROGRAMS_DEADLINE = 180.0, 180.0
+SYSTEM_DEADLINE, PROGRAMS_DEADLINE = 160.0, 180.0
 
 
 def is_quiet(data: Path, boot: str, now: float) -> bool:
