@@ -26,7 +26,7 @@ PUBLIC = {
     "rooms.board": "where the browser that asks stands, and its hand",
     "baskets.make": "what teachers put together while they prepare: no bytes, no lesson; 200 baskets in all",
     "baskets.add": "likewise: it names a resource that is here; sharing a basket asks for the PIN",
-    "baskets.change": "likewise: its name, order and what it names",
+    "baskets.change": "likewise: its name, order and what it names; throwing it away asks for the PIN",
     "remote.end": "takes the board that asks away from all phones",
     "remote.hear": "what is asked of the board that asks",
     "remote.tell": "how the board that asks stands",
