@@ -110,12 +110,13 @@ class Site:
         return {
             "box": "b-1",
             "release": 3,
-            "lessons": {},
+            "lessons": {"present": 4, "arriving": 1, "wanted": 1},
             "outbox": {"unacknowledged": 2},
             "clock": {"trusted": False, "source": "none"},
             "address": "lesson.local",
             "sources": {"county": {"reached": True}},
             "budget": {},
+            "space": {},
             "progress": {},
             "problems": self.problems,
         }
