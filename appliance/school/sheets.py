@@ -88,7 +88,7 @@ def check_sheet(form: Mapping[str, str]) -> Sheet:
 
     def figure(name: str) -> int | None:
         text = form.get(name, "").strip()
-        if text and (not text.isascii() or not text.isdigit() or int(text) > 999):
+        if text and (not text.isascii() or not text.isdigit() or len(text) > 3):
             raise FormatError(f"{name} is no number")
         return int(text) if text else None
 

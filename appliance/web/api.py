@@ -91,7 +91,7 @@ def _number(name: str, default: int, most: int) -> int:
     text = request.args.get(name, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or int(text) > most:
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > most:
         raise FormatError(f"{name} must be a whole number, at most {most}")
     return int(text)
 

@@ -220,7 +220,9 @@ def _flask(board: Board) -> Flask:
         file_type=media_type, plain_title=words.plain_title, other_language=words.other_language,
         language_name=words.language_name, direction=words.direction, languages=i18n.LANGUAGES,
         why=lambda row: expecting.why(_planned(board, row)),
-        expected=lambda row: expecting.expected(_planned(board, row), board.clock.wall()),
+        expected=lambda row: expecting.expected(
+            _planned(board, row), board.clock.wall(), lambda at: schedule.local(board.reader, at)
+        ),
     )  # fmt: skip
     app.jinja_env.filters["only_set"] = lambda values: {
         name: value for name, value in values.items() if value

@@ -37,7 +37,7 @@ AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
             ("/local/add/<lesson>", "add", "POST"),
             ("/local/save/<lesson>", "save", "POST"),
             ("/local/offer/<lesson>", "offer", "POST"),
-            ("/local/delete/<lesson>", "delete", "POST"),
+            ("/local/delete/<lesson>", "delete", _BOTH),
             ("/local/others/<lesson>", "others", "GET"),
             ("/local/take/<lesson>", "take", "POST"),
             ("/local/upload/<upload>", "upload", _BOTH),
@@ -51,6 +51,7 @@ AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
             ("/baskets/<basket>", "basket", "GET"),
             ("/baskets/<basket>/change", "change", "POST"),
             ("/baskets/<basket>/share", "share", "POST"),
+            ("/baskets/<basket>/away", "away", _BOTH),
         )
     },
     "received": {

@@ -1,8 +1,9 @@
-"""Baskets (备课篮): filling and ordering them needs no PIN; to share one as the school's own lesson does."""
+"""Baskets (备课篮): filling and ordering them needs no PIN; to share one as the school's own lesson does, and
+to throw one away."""
 
 from __future__ import annotations
 
-from flask import abort, g, redirect, render_template, request, url_for
+from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.school import baskets as book
@@ -92,10 +93,18 @@ class BasketPages(OfSchool):
             lesson, _, resource = form.get(name, "").partition("/")
             if resource:
                 do(school, found.id, lesson, resource)
-        if form.get("away") == "1":
-            book.throw_away(school, found.id)
-            return redirect(url_for("baskets.baskets"), 303)
         return redirect(url_for("baskets.basket", basket=found.id), 303)
+
+    def away(self, basket: str) -> Answer:
+        """Throw it away, after a second tap: it may be anybody's."""
+        secret = self.guard.require()
+        found = self._basket(basket)
+        if request.method == "GET":
+            shared = self.reader.present_lesson(found.lesson) if found.lesson else None
+            page = render_template("basket_gone.html", secret=secret, this=found, shared=shared)
+            return make_response(page)
+        book.throw_away(self.school, found.id)
+        return redirect(url_for("baskets.baskets"), 303)
 
     def share(self, basket: str) -> Answer:
         """Make a lesson of the school's own of it, or make that what the basket is now."""

@@ -3,7 +3,6 @@ from which the school pushes."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -51,13 +50,6 @@ class Cards(OfSchool):
         """Unix seconds; None when the clock cannot be right."""
         return int(self.board.clock.wall()) if self.today() else None
 
-    def _local(self, seconds: int) -> datetime.datetime:
-        """A time as the school's clocks show it: today's distance from the box's own holds for any day."""
-        today = self.today()
-        if today is None:
-            return datetime.datetime.fromtimestamp(seconds)
-        return today + datetime.timedelta(seconds=seconds - int(self.board.clock.wall()))
-
     def _county(self) -> list[Card]:
         try:
             told = json.loads(self.reader.meta("cards") or "[]")
@@ -96,7 +88,7 @@ class Cards(OfSchool):
 
     def here(self) -> str:
         """All cards of this board."""
-        return render_template("cards.html", cards=self._of_board(), day=self._local)
+        return render_template("cards.html", cards=self._of_board(), day=self.local)
 
     def change(self) -> Answer:
         """A teacher opens a card, puts it away, or takes it out again."""
@@ -152,7 +144,7 @@ class Cards(OfSchool):
             now=self._now(),
             note=request.form.get("note", "")[:MAX_NOTE],
             max_note=MAX_NOTE,
-            day=self._local,
+            day=self.local,
         )
 
     def push(self) -> Answer | str:
@@ -167,7 +159,7 @@ class Cards(OfSchool):
             return self._office(secret, "room")
         until = None
         if days and now is not None:  # to the end of its last day
-            today = self._local(now)
+            today = self.local(now)
             until = now + days * 86400 - (today.hour * 3600 + today.minute * 60 + today.second) - 1
         try:
             book.push(self.school, row.id, request.form.get("note", ""), chosen, until, now)

@@ -181,6 +181,16 @@ class Classes(OfSchool):
         )  # fmt: skip
         return make_response(page, status)
 
+    def term(self) -> Answer:
+        """Begin a new term, after a second tap: no page takes it back."""
+        secret = self.guard.require()
+        if request.method == "GET":
+            kept = sheets.scores(self.school, self._since())  # what is not settled yet counts in the new one
+            page = render_template("term_gone.html", secret=secret, scores=list(kept.values()))
+            return make_response(page)
+        sheets.begin_term(self.school)
+        return redirect(url_for("classes.teachers"), 303)
+
     # what the school keeps
 
     def overview(self) -> str:
@@ -257,6 +267,7 @@ def blueprint(board: Board, guard: Guard) -> Blueprint:
     rules: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         ("/who", "who", classes.who, ("GET", "POST")),
         ("/who/over", "over", classes.over, ("POST",)),
+        ("/school/teachers/term", "term", classes.term, ("GET", "POST")),
         ("/classes", "overview", classes.overview, ("GET",)),
         ("/classes/week/<week>", "week", classes.week, ("GET",)),
         ("/classes/sheet/<tap>", "sheet", classes.sheet, ("GET", "POST")),

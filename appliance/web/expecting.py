@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from appliance.web.i18n import N_, gettext, language
@@ -55,13 +55,13 @@ def trouble(problem: Mapping[str, Any]) -> Trouble:
     return Trouble(words, detail, problem["code"])
 
 
-def expected(row: PlannedRow | None, now: float) -> str:
-    """`预计周三到`; `` when no day is known. `now`: unix seconds; days are of this box's time zone."""
+def expected(row: PlannedRow | None, now: float, local: Callable[[float], datetime.datetime]) -> str:
+    """`预计周三到`; `` when no day is known. `now`: unix seconds; `local`: what clocks show then."""
     if row is None or row.first is None or row.last is None:
         return ""
-    today = datetime.date.fromtimestamp(now)
-    first = max(today, datetime.date.fromtimestamp(row.first))
-    last = max(first, datetime.date.fromtimestamp(row.last))
+    today = local(now).date()
+    first = max(today, local(row.first).date())
+    last = max(first, local(row.last).date())
     if first == last:
         return gettext("预计%(day)s到") % {"day": _day(last, today)}
     return gettext("预计%(first)s到%(last)s之间到") % {"first": _day(first, today), "last": _day(last, today)}

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from flask import Response, abort, g, jsonify, redirect, render_template, request, url_for
+from flask import Response, abort, g, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Response as Answer
@@ -326,8 +326,15 @@ class LocalPages(Guarded):
         return redirect(url_for("local.edit", lesson=lesson), 303)
 
     def delete(self, lesson: str) -> Answer:
-        """Take it away. What was taught with it stays counted."""
-        self.guard.require()
+        """Take it away, after a second tap. What was taught with it stays counted."""
+        secret = self.guard.require()
+        if request.method == "GET":
+            row = next((row for row in self.reader.local_lessons() if row.row.id == lesson), None)
+            if row is None and lesson not in (self.reader.status("local_unreadable") or []):
+                return redirect(url_for("local.manage"))
+            shown = self.reader.present_lesson(lesson)
+            page = render_template("local_gone.html", secret=secret, lesson=lesson, row=row, shown=shown)
+            return make_response(page)
         self._leave(LocalRequest("delete", lesson))
         return redirect(url_for("local.manage"), 303)
 

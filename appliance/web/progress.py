@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -94,7 +93,7 @@ class Progress(Guarded):
             space=self.reader.status("space"),
             sources=self.reader.status("sources"),
             issued=int(self.reader.meta("issued") or 0),
-            day=datetime.datetime.fromtimestamp,
+            day=self.local,
             shelf=shelves.subjects(collections.values()),
             unlocked=self.guard.minutes(),
         )
@@ -132,7 +131,7 @@ class Progress(Guarded):
         if not one.known or one.row.last is None:
             return ""
         day = PlannedRow("", 0, "", {}, one.row.last, one.row.last)
-        return expecting.expected(day, self.board.clock.wall())
+        return expecting.expected(day, self.board.clock.wall(), self.local)
 
     def _paused(self) -> int:
         """Minutes that a pause still holds."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Quizzes whose files were read lately: a class goes through one, a tap at a time.
 _KEPT = 4
+#: Kinds whose letters may stand in the question's brackets.
+_LETTERED = ("choice", "judge", "multiple", "order")
 
 
 class Quizzes(LessonViews):
@@ -118,8 +120,12 @@ def _question(item: Item) -> dict[str, Any]:
     """One question as its address says: what was tapped, and whether the answer is shown."""
     shown = request.args.get("a") == "1"
     pick = picking.clean(item, request.args.get("pick", ""))
+    if item.kind in ("choice", "judge") and not shown:
+        pick = ""  # the answer was put away: the class tries again
     open_gaps = set(item.gaps) if shown else picking.gaps(item, request.args.get("pick", ""))
     values: dict[str, Any] = {"item": item, "shown": shown, "pick": pick, "open_gaps": open_gaps}
+    # What stands in the question's brackets: the answer, or what the class picked and the options show.
+    values["filled"] = (item.answer if shown else pick) if item.kind in _LETTERED else ""
     if item.kind == "fill":
         names = list(item.gaps)
         values["pick"] = ".".join(str(names.index(name)) for name in names if name in open_gaps)

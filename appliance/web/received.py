@@ -3,7 +3,6 @@ mixed with the county's lessons."""
 
 from __future__ import annotations
 
-import datetime
 import secrets
 from urllib.parse import quote
 
@@ -51,7 +50,7 @@ class Received(Guarded):
             items=items,
             total=sum(item.file.length for item in items),
             url=received_url,
-            day=datetime.datetime.fromtimestamp,
+            day=self.local,
             known=self.guard.secret() is not None,
         )
 

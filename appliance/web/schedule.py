@@ -18,6 +18,7 @@ from content_sync.errors import LessonBoxError
 
 if TYPE_CHECKING:
     from appliance.web.app import Board
+    from content_sync.adapters.sqlite import StateReader
 
 log = logging.getLogger(__name__)
 _HAN = "〇一二三四五六七八九十"
@@ -48,14 +49,18 @@ class Moment(Struct, frozen=True):
         return bool(self.table and self.when and self.table.day(self.when.isoweekday(), self.week))
 
 
+def local(reader: StateReader, seconds: float) -> datetime.datetime:
+    """A time (unix seconds) as the county's clocks show it (formats.md 5.1), whatever the machine's zone."""
+    east = datetime.timedelta(minutes=reader.term()[1])
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None) + east
+
+
 def local_time(board: Board) -> datetime.datetime | None:
-    """Local time as the county counts it (formats.md 5.1), or None when the clock stands before the release
-    that it has: it cannot be right."""
+    """Local time, or None when the clock stands before the release that the box has: it cannot be right."""
     now = board.clock.wall()
     if now < int(board.reader.meta("issued") or 0) - 86400:
         return None
-    east = datetime.timedelta(minutes=board.reader.term()[1])
-    return datetime.datetime.fromtimestamp(now, datetime.UTC).replace(tzinfo=None) + east
+    return local(board.reader, now)
 
 
 def moment(board: Board, room: Room | None) -> Moment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, NamedTuple
 
 from flask import current_app, render_template, request
@@ -68,7 +67,7 @@ class SchoolPages(Guarded):
         return render_template(
             "school_problems.html",
             troubles=[troubles.fix(problem) for problem in self.board.status()["problems"]],
-            day=datetime.datetime.fromtimestamp,
+            day=self.local,
             sure=self.today() is not None,
             **self._lock(),
         )
@@ -80,9 +79,9 @@ class SchoolPages(Guarded):
             "school_clock.html",
             clock=status["clock"],
             now=self.today(),
-            raw=datetime.datetime.fromtimestamp(self.board.clock.wall()),
+            raw=self.local(self.board.clock.wall()),
             issued=int(self.reader.meta("issued") or 0),
-            day=datetime.datetime.fromtimestamp,
+            day=self.local,
             running=int(self.board.clock.monotonic()),
             **self._lock(),
         )

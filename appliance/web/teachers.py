@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import abort, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from appliance.school import sheets
 from appliance.school.database import School
 from appliance.school.teachers import check_pin, remove, save, set_pin, teachers
 from appliance.web.views import OfSchool
@@ -43,7 +42,5 @@ class Teachers(OfSchool):
             set_pin(school, who, "")
         elif what in ("remove", "back"):
             remove(school, who, what == "remove")
-        elif what == "term":
-            sheets.begin_term(school)
         else:
             abort(400)

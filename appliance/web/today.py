@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 #: Lessons that a room had open last, as far back as matters.
 _REMEMBERED = 40
-#: Characters of home pages that are kept.
+#: Characters of home pages that are kept, twice.
 _KEPT = 1 << 20
+#: Minutes that a home without a timetable may be kept: a day ends where such a quarter does, in any zone.
+_QUARTER = 15
 #: Grades whose titles stand with their pinyin.
 _FIRST_READERS = ("一年级", "二年级")
 
@@ -41,6 +44,15 @@ class Day(Struct, frozen=True):
     moment: Moment
     covers: list[Cover]
     grades: list[str]
+
+
+class Made(Struct, frozen=True):
+    """Home as it is sent: the page, its mark, the grade that was chosen on it, whether it tells the time."""
+
+    page: str
+    mark: str
+    grade: str
+    timed: bool
 
 
 def day_of(board: Board, room: Room | None, taught: Sequence[Taught] = (), first: str = "") -> Day:
@@ -104,25 +116,30 @@ class Today(Views):
 
     def __init__(self, board: Board) -> None:
         super().__init__(board)
-        self._made = Kept(_KEPT, lambda made: len(made[0]))
+        self._made, self._still = (Kept(_KEPT, lambda made: len(made.page)) for _ in range(2))
 
     def home(self) -> Response:
-        page, chosen = self._made.get(self._state(), self._asked(), self._make)
-        response = make_response(page)
-        if chosen:
-            response.set_cookie(GRADE_COOKIE, chosen, max_age=YEAR, httponly=True, samesite="Lax")
+        """Home; who has it already (today.js asks each minute) is told so."""
+        state, asked, minute = self._state(), self._asked(), int(self.board.clock.wall() // 60)
+        made = self._still.get((state, minute // _QUARTER), asked, self._make)
+        if made.timed:
+            made = self._made.get((state, minute), asked, self._make)
+        response = make_response(made.page)
+        if made.grade:
+            response.set_cookie(GRADE_COOKIE, made.grade, max_age=YEAR, httponly=True, samesite="Lax")
+        response.set_etag(made.mark)
+        response.make_conditional(request)
         return response
 
     def _state(self) -> object:
-        """What home is made of but for who asks: both books, the places not yet written, the index, and the
-        minute of the clock."""
+        """What home is made of but for who asks and the clock: both books, the places not yet written, the
+        index."""
         try:
             book = self.board.school.version() if self.board.school is not None else 0
         except LessonBoxError:
             return object()  # like no other
         noted = g.places.noted if g.places is not None else 0
-        minute = int(self.board.clock.wall() // 60)
-        return self.reader.version(), book, noted, self.board.index.version(), minute
+        return self.reader.version(), book, noted, self.board.index.version()
 
     def _asked(self) -> tuple[object, ...]:
         """Who asks for what. A board that nobody has seen before is like any other such."""
@@ -138,8 +155,7 @@ class Today(Views):
             shared["remote_phones"](),
         )
 
-    def _make(self) -> tuple[str, str]:
-        """The page, and the grade that was chosen on it."""
+    def _make(self) -> Made:
         room = g.place.room
         wished = request.args.get("grade", "")
         first = wished or request.cookies.get(GRADE_COOKIE, "")
@@ -169,7 +185,8 @@ class Today(Views):
             spoken=self.spoken,
             held_word=held_word,
         )
-        return page, wished if wished in day.grades else ""
+        mark = hashlib.sha256(page.encode()).hexdigest()[:16]
+        return Made(page, mark, wished if wished in day.grades else "", day.moment.table is not None)
 
     def _taught(self) -> list[Taught]:
         """What this room had open, newest first: as the school's book has it, then as the browser remembers.

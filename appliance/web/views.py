@@ -15,7 +15,7 @@ from flask import Response, abort, g, request
 
 from appliance.usage.recorder import Event
 from appliance.web.resume import note
-from appliance.web.schedule import local_time
+from appliance.web.schedule import local, local_time
 from appliance.web.search.index import Near
 from appliance.web.search.shown import Shown, held
 from content_sync.errors import LessonBoxError
@@ -88,6 +88,10 @@ class Views:
     def today(self) -> datetime.datetime | None:
         """Local time, or None when the clock cannot be right."""
         return local_time(self.board)
+
+    def local(self, seconds: float) -> datetime.datetime:
+        """A time as the county's clocks show it."""
+        return local(self.reader, seconds)
 
     def collections(self) -> dict[str, CollectionRow]:
         """The county's collections by id, in the release's order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 from pathlib import Path
@@ -78,8 +77,7 @@ def blueprint(board: Board) -> Blueprint:
     routes.add_url_rule("/wish", "wish", wishing.wish, methods=["POST"])
 
     def wish_day(at: int) -> str:
-        today = wishing.today() or datetime.datetime.fromtimestamp(board.clock.wall())
-        day = today + datetime.timedelta(seconds=at - board.clock.wall())
+        day = wishing.local(at)
         return gettext("%(month)s月%(day)s日") % {"month": day.month, "day": day.day}
 
     routes.add_app_template_global(wishing.wished, "wished")

@@ -262,6 +262,12 @@ def test_the_list_of_teachers_is_behind_the_schools_pin(school: Served, open_tab
     page.click("form.person:not(.new) >> nth=2 >> text=移出")
     assert "已移出" in page.inner_text(".off")
     page.click("text=开始新学期")
+    assert "改不回来" in page.inner_text("main")
+    with school.school.read() as db:
+        assert db.execute("SELECT 1 FROM fact WHERE key = 'term_after'").fetchone() is None, "not yet"
+    page.click("text=还不开始")
+    page.click("text=开始新学期")
+    page.click("button:has-text('开始新学期')")
     page.wait_for_selector(".person.new")
     with school.school.read() as db:
         assert db.execute("SELECT value FROM fact WHERE key = 'term_after'").fetchone()[0] == "0"

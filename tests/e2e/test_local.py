@@ -236,8 +236,15 @@ def test_a_basket_becomes_a_lesson_and_goes(box: Box, open_tab: Opener) -> None:
     page.wait_for_url("**/baskets/*")
     page.click("button:has-text('放进本校资料')")
     wait_until(lambda: "四年级一起备课" in shown(box), "the basket is a lesson")
+    page.click("text=不要这个篮子了")
+    assert "四年级一起备课" in page.inner_text("h1") and "1份资料" in page.inner_text("main")
+    page.click("text=留着")
+    page.wait_for_selector("text=保存名字")
     browser, secret = session(box)
     lesson = address.rpartition("/")[2]
+    asked = browser.get(f"{box.url}/local/delete/{lesson}", timeout=20).text
+    assert "要删掉这一课吗" in asked and "2份资料" in asked and "本校长城课" in asked
+    assert "本校长城课" in shown(box), "asking takes nothing away"
     browser.post(f"{box.url}/local/delete/{lesson}", data={"secret": secret}, timeout=20)
     wait_until(lambda: "本校长城课" not in shown(box), "the lesson is gone")
     page.reload()

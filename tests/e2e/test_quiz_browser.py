@@ -84,6 +84,12 @@ def test_every_kind_by_taps(desk: Desk) -> None:
     assert "（B）" in page.inner_text(".stem") and "“出”字" in page.inner_text(".why")
     desk.tap("B")
     assert page.locator(".opt.yes").count() == 0, "put away again"
+    desk.tap("C")
+    desk.tap("answer")
+    assert page.locator(".ans, .mine, .picked").count() == 0, "the class tries again"
+    page.reload()
+    assert page.locator(".ans, .mine, .picked").count() == 0
+    page.evaluate("window.kept = 1")
     desk.tap("answer")
     assert desk.looks()["B"] == "yes"
 
@@ -92,6 +98,11 @@ def test_every_kind_by_taps(desk: Desk) -> None:
     desk.tap("B")
     desk.tap("D")
     assert desk.looks() == {"A": "", "B": "picked", "C": "", "D": "picked"}
+    ink = "getComputedStyle(document.querySelector('.stem')).color"
+    picked = page.locator(".stem .mine")
+    assert page.locator(".stem .ans").count() == 0, "picked is not yet right"
+    if picked.count():
+        assert picked.evaluate("e => getComputedStyle(e).color") == page.evaluate(ink)
     desk.tap("answer")
     assert desk.looks() == {"A": "no", "B": "yes", "C": "yes", "D": "picked wrong"}
 

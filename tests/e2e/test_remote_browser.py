@@ -172,6 +172,46 @@ def test_a_card_waits_and_does_not_interrupt(
     assert not board.errors
 
 
+def test_a_card_comes_to_a_board_that_stands_on_home(
+    web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
+) -> None:
+    board = open_tab()
+    page = board.page
+
+    def push(*notes: str) -> None:
+        cards = [{"id": f"p-1{n:03}", "lesson": made[1].id, "note": note} for n, note in enumerate(notes)]
+        with closing(sqlite3.connect(made[0].paths.state_db)) as db, db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('cards', ?)", (json.dumps(cards),))
+
+    def minute() -> int:
+        """The answer of home when it was asked for again."""
+        with page.expect_response(f"{web.url}/") as answer:
+            page.clock.run_for(61_000)
+        answer.value.finished()
+        page.wait_for_timeout(300)  # what it says is put in its place; nothing tells when
+        return int(answer.value.status)
+
+    push()
+    page.clock.install()
+    page.goto(web.url)
+    page.evaluate("document.querySelector('#now .day').textContent = '昨天'")
+    page.focus("#grades .btn")
+    held = "document.activeElement.textContent"
+    was = page.evaluate(held)
+    push("早读用")
+    assert minute() == 200 and "早读用" in page.inner_text(".card1")
+    assert page.inner_text("#now .day") != "昨天" and page.evaluate(held) == was, "no reload, no focus lost"
+    page.focus(".card1 [value=away]")
+    push("下午用")
+    assert minute() == 200 and "早读用" in page.inner_text(".card1"), "not under somebody's finger"
+    page.evaluate("document.activeElement.blur()")
+    assert minute() == 200 and "下午用" in page.inner_text(".card1")
+    assert minute() == 304, "nothing new: not a byte of the page"
+    push()
+    assert minute() == 200 and page.locator(".card1").count() == 0
+    assert not board.errors
+
+
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 def test_asking_for_a_lesson_and_not_any_more(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener, script: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from flask import Flask
 from werkzeug.test import Client
 
 from appliance import digits
+from appliance.school.sheets import check_sheet
 from appliance.web import app as board_app
-from tests.unit.test_school_pages import PIN, Site
+from content_sync.errors import FormatError
+from tests.unit.test_school_pages import OWN, PIN, Site
 
 #: Forms that need no PIN, and why nothing is lost by that. Whoever adds one explains it.
 PUBLIC = {
@@ -26,7 +29,7 @@ PUBLIC = {
     "rooms.board": "where the browser that asks stands, and its hand",
     "baskets.make": "what teachers put together while they prepare: no bytes, no lesson; 200 baskets in all",
     "baskets.add": "likewise: it names a resource that is here; sharing a basket asks for the PIN",
-    "baskets.change": "likewise: its name, order and what it names",
+    "baskets.change": "likewise: its name, order and what it names; throwing it away asks for the PIN",
     "remote.end": "takes the board that asks away from all phones",
     "remote.hear": "what is asked of the board that asks",
     "remote.tell": "how the board that asks stands",
@@ -111,6 +114,43 @@ def test_what_only_looks_changes_nothing_by_its_method(made: tuple[Flask, Site])
     app, _ = made
     for rule in app.url_map.iter_rules():
         assert not {"PUT", "DELETE", "PATCH"} & (rule.methods or set()), rule.rule
+
+
+def named() -> list[str]:
+    """Every name by which some page asks for a field of a form or address."""
+    found: set[str] = set()
+    for folder in ("web", "school"):
+        for path in (Path(board_app.__file__).parents[1] / folder).glob("*.py"):
+            found |= set(re.findall(r'\(\s*"([a-z_]{1,12})"', path.read_text("utf-8")))
+    assert {"limit", "page", "solved", "q", "t", "pick", "begin", "hours", "at"} <= found
+    return sorted(found)
+
+
+@pytest.mark.parametrize("number", ["9" * 4400, "²"], ids=["long", "no digit"])
+def test_no_number_in_a_form_or_an_address_breaks_a_page(made: tuple[Flask, Site], number: str) -> None:
+    """int() refuses more than 4,300 digits, and what isdigit() takes need not be one."""
+    app, site = made
+    names, lesson, secret = named(), site.main.id, site.enter()
+    paths = [(rule, rule.rule) for rule in app.url_map.iter_rules() if not rule.endpoint.startswith("guard.")]
+    for resource in site.main.resources:
+        paths += [(r, p.replace("<resource>", resource.id)) for r, p in paths if "<resource>" in p]
+    for rule, path in paths:
+        path = path.replace("<lesson>", lesson).replace("<collection>", lesson.rpartition("-")[0])
+        path = re.sub(r"<[^>]+>", "0" * 16, path)
+        for first in range(0, len(names), 120):
+            values = dict.fromkeys(names[first : first + 120], number)
+            answers = [site.client.get(path, query_string=values, base_url="http://lesson.local")]
+            if "POST" in (rule.methods or ()):
+                form, headers = {**values, "secret": secret}, {"Origin": "http://lesson.local"}
+                answers += [
+                    site.client.post(path, data=form, base_url="http://lesson.local", headers=headers)
+                ]
+            assert all(one.status_code not in (500, 501, 502) for one in answers), (path, names[first])
+    for events in ('{"events":[{"position":' + number + "}]}", number):
+        answer = site.client.post("/api/v1/events", data=events, base_url="http://lesson.local", headers=OWN)
+        assert answer.status_code == 400
+    with pytest.raises(FormatError):
+        check_sheet({"solved": "1", "tried": number})
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/school", "/pin", "/school/door", "/nothing-here"])

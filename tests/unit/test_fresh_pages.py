@@ -15,10 +15,11 @@ from werkzeug.test import Client
 from appliance.school.database import School
 from appliance.school.rooms import Room, check_room, rooms, save_room, set_board
 from appliance.school.timetable import EVERY, Slot, load, save_slots
+from appliance.web.today import Today
 from content_sync.adapters.kept import Kept
 from content_sync.adapters.sqlite import StateReader
 from tests.three_grades import DAY
-from tests.unit.test_web_today import THREE, Point
+from tests.unit.test_web_today import FRIDAY, THREE, Point
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,34 @@ def test_the_minute_and_the_language_are_those_of_the_request(point: Point) -> N
     assert 'lang="en"' in point.get("/?lang=en").text
     point.get("/?lang=zh")
     assert 'lang="zh-CN"' in point.get().text
+
+
+def test_who_has_home_gets_it_no_second_time(point: Point, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[float] = []
+    real = Today._make
+    monkeypatch.setattr(Today, "_make", lambda self: made.append(point.clock.now) or real(self))  # type: ignore[func-returns-value]
+    quarter = point.clock.now // 900 * 900
+
+    def ask(after: int, mark: str = "") -> Any:
+        point.clock.now = quarter + after
+        return point.client.get("/", base_url="http://lesson.local", headers={"If-None-Match": mark})
+
+    set_board(point.school, point.board, None, "right")
+    mark = ask(0).headers["ETag"]
+    for after in (60, 120, 899):
+        answer = ask(after, mark)
+        assert answer.status_code == 304 and not answer.data
+    assert len(made) == 1, "without a timetable nothing changes by the minute"
+    day = quarter + 8 * 3600
+    end = quarter + 86400 - day % 86400
+    assert "11月20日" in point.get().text
+    point.clock.now = end
+    assert "11月21日" in point.get().text, "at once when the day ends"
+    point.clock.now = quarter
+    point.stand_in(THREE)
+    mark = ask(0).headers["ETag"]
+    assert ask(30, mark).status_code == 304 and ask(60, mark).status_code == 200, "with one it tells the time"
+    point.clock.now = FRIDAY
 
 
 def test_state_made_anew_is_another_state(tmp_path: Path) -> None:

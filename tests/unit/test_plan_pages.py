@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from content_sync.errors import FormatError
 from content_sync.formats.wish import Wish, dump_wish, is_wish_name, parse_wish
 from content_sync.ports import PlannedRow
 from tests.box import sample
+from tests.unit.test_school_pages import Site
 from tests.unit.test_web_app import Small, StoppedClock
 
 DAY = 86_400
@@ -37,10 +40,13 @@ def test_pages_know_every_reason() -> None:
 
 
 def test_days_as_people_say_them() -> None:
-    noon = time.mktime((2026, 11, 18, 12, 0, 0, 0, 0, -1))  # a Wednesday
+    noon = datetime.datetime(2026, 11, 18, 12, tzinfo=datetime.UTC).timestamp()  # a Wednesday
+
+    def clocks(at: float) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(at, datetime.UTC)
 
     def said(first: float, last: float) -> str:
-        return expecting.expected(row(int(noon + first * DAY), int(noon + last * DAY)), noon)
+        return expecting.expected(row(int(noon + first * DAY), int(noon + last * DAY)), noon, clocks)
 
     assert said(0, 0.1) == "预计今天到"
     assert said(-3, -2) == "预计今天到"  # it is late: nobody says a day that is over
@@ -48,7 +54,7 @@ def test_days_as_people_say_them() -> None:
     assert said(5, 5.2) == "预计周一到"
     assert said(0, 2) == "预计今天到周五之间到"
     assert said(6, 20) == "预计周二到12月8日之间到"
-    assert expecting.expected(row(), noon) == expecting.expected(None, noon) == ""
+    assert expecting.expected(row(), noon, clocks) == expecting.expected(None, noon, clocks) == ""
 
 
 def planned(data: Path, title: str, first: int, last: int) -> str:
@@ -75,6 +81,36 @@ def test_a_lesson_that_is_not_here_says_when(tmp_path: Path) -> None:
     assert listed[identity]["expected"] == {"from": now + DAY, "to": now + DAY + 60}
     assert listed[identity]["reason"] == {"code": "queued", "ahead": 3, "text": "排队中，前面还有 3 课"}
     assert all("expected" not in one for one in listed.values() if one["state"] == "present")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York", "Pacific/Kiritimati"])
+def test_days_are_the_countys_whatever_zone_the_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        now = int(datetime.datetime(2026, 11, 18, 16, 30, tzinfo=datetime.UTC).timestamp())
+        site = Site(tmp_path)
+        site.clock.unix = now  # Thursday, 0:30 in Beijing
+        identity = planned(tmp_path, "大自然的声音", now + 23 * 3600, now + 23 * 3600)
+        with closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+            db.execute("INSERT INTO received VALUES (?, 3, '通知.pdf', '/drop/x', ?)", ("1" * 64, now))
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('issued', ?)", (str(now),))
+        site.problems = [{"code": "E-STORAGE", "subject": "x", "message": "坏", "since": now}]
+        for path, words in (
+            (f"/lesson/{identity}", "预计今天到"),
+            ("/status", "11月19日"),
+            ("/received", "11月19日"),
+            ("/school/problems", "11月19日起"),
+            ("/school/clock", "现在是11月19日 00:30"),
+        ):
+            assert words in site.get(path).text, path
+        site.clock.unix = now - 30 * DAY  # it can't be right
+        assert "2026-10-20 00:30" in site.get("/school/clock").text
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def run(data: Path, *words: str) -> tuple[int, str]:

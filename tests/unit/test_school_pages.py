@@ -14,6 +14,7 @@ from werkzeug.test import Client
 
 from appliance import asked, digits, sticks
 from appliance.disks import Disk
+from appliance.school import baskets, sheets
 from appliance.school.database import School
 from appliance.web import troubles
 from appliance.web.app import Board, create_app
@@ -109,12 +110,13 @@ class Site:
         return {
             "box": "b-1",
             "release": 3,
-            "lessons": {},
+            "lessons": {"present": 4, "arriving": 1, "wanted": 1},
             "outbox": {"unacknowledged": 2},
             "clock": {"trusted": False, "source": "none"},
             "address": "lesson.local",
             "sources": {"county": {"reached": True}},
             "budget": {},
+            "space": {},
             "progress": {},
             "problems": self.problems,
         }
@@ -447,3 +449,33 @@ def test_a_clock_that_cannot_be_right_is_not_shown_as_the_time(site: Site) -> No
     page = site.get("/school/clock").text
     assert "不知道现在几点" in page and "1970-01-01" in page
     assert site.get("/status").status_code == site.get("/school").status_code == 200
+
+
+def test_work_of_teachers_goes_after_a_second_page_alone(site: Site) -> None:
+    school, bad = School(site.paths.school_db), "local-" + "0" * 16
+    basket = baskets.put(school, "b" * 16, None, baskets.Item("l", "r", "古诗", "video", "古诗三首"))
+    site.tell("local_unreadable", [bad])
+    with school.write() as db:
+        db.execute(
+            "INSERT INTO class VALUES (1, 'c', 't', 'wang', 'p', 'teach', 'l', '古诗', 1500, NULL, 'b', 1, 1,"
+            " 'ntp', NULL, NULL, NULL, NULL)"
+        )
+    site.post(f"/baskets/{basket}/change", away="1")
+    assert baskets.basket(school, basket) is not None, "not with a form that needs no PIN"
+    pages = {
+        f"/baskets/{basket}/away": ("备课篮1", "1份资料"),
+        f"/local/delete/{bad}": (bad, "找不回来"),
+        "/school/teachers/term": ("1位老师", "上课1节"),
+    }
+    for path in pages:
+        assert site.get(path).headers["Location"] == f"/pin?next={path}"
+    secret = site.enter()
+    for path, words in pages.items():
+        page = site.get(path).text
+        assert all(word in page for word in words) and page.count("<button") == 1 and secret in page
+    assert baskets.basket(school, basket) and sheets.scores(school, None), "asking changes nothing"
+    assert not list(site.paths.incoming.iterdir())
+    for path in pages:
+        assert site.post(path, secret=secret).status_code == 303
+    assert baskets.basket(school, basket) is None and not sheets.scores(school, None)
+    assert len(list(site.paths.incoming.iterdir())) == 1, "the word for sync"
