@@ -93,6 +93,19 @@ def main_pages(main: Lesson) -> list[str]:
 SCHOOL = ["/school", "/classes", "/who", "/baskets", "/local", "/remote", "/help"]
 
 
+def television(main: Lesson) -> list[str]:
+    """Pages of the television: the last ones, since its cookie changes all others."""
+    subject, lesson = main.collection.partition("-")[0], f"/tv/lesson/{main.id}"
+    return [
+        f"/tv/subject/{subject}",
+        f"/tv/volume/{main.collection}",
+        lesson,
+        f"{lesson}/r2",
+        f"{lesson}/r7",
+        "/tv",
+    ]
+
+
 def grave(page: Any) -> list[str]:
     """What axe finds serious or critical on the page."""
     result = page.evaluate(
@@ -114,7 +127,7 @@ def test_every_page_suits_every_hand_and_eye(
     touched in the top 4rem; axe finds nothing serious at board and phone size."""
     page, axe = open_tab().page, AXE.read_text("utf-8")
     wrong: list[str] = []
-    for path in main_pages(made[1]) + SCHOOL:
+    for path in main_pages(made[1]) + SCHOOL + television(made[1]):
         page.set_viewport_size(BOARD)
         page.goto(web.url + path)
         page.evaluate(axe + ";undefined")
@@ -142,7 +155,7 @@ def test_every_page_suits_them_in_english_too(
     """Labels, contrast and widths once more with the longer words: axe on the board, widths on both."""
     page, axe = open_tab(viewport=PHONE).page, AXE.read_text("utf-8")
     wrong: list[str] = []
-    for path in main_pages(made[1]) + SCHOOL:
+    for path in main_pages(made[1]) + SCHOOL + television(made[1]):
         if path.endswith(("print", "zzz", "/new", "/topics", "/received", "/r6")):
             continue  # their words stand on others too
         page.goto(web.url + path + ("&" if "?" in path else "?") + "lang=en")
