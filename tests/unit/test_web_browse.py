@@ -166,6 +166,18 @@ def test_special_shelves_stand_apart(library: Library) -> None:
     assert "专题教育" in library.get("/search?q=救生圈")
 
 
+def test_a_series_is_called_once(library: Library) -> None:
+    series = collection_id("教师培训", "电子白板", "不分版本", "不分年级", "全一册")
+    lesson = re.search(r'/lesson/([0-9a-f-]+)"', library.get(f"/volume/{series}"))
+    assert lesson
+    board, film, there = f"/lesson/{lesson[1]}", f"/tv/lesson/{lesson[1]}", "<h1"
+    for path in (board, film, f"/tv/volume/{series}", f"/volume/{series}"):
+        page = library.get(path)
+        assert "电子白板 电子白板" not in page and there in page, path
+        assert "教师培训 电子白板" in page, path
+    library.client = Client(library.app)  # a board again
+
+
 def test_search_filters_and_marks(library: Library) -> None:
     page = library.get("/search?q=数数")
     assert "<u>数数</u>" in page and "subject=" not in page.replace("subject=%E6%95%B0%E5%AD%A6", "")

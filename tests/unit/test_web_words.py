@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.web import catalogue, i18n, words
+from content_sync.ports import CollectionRow
 
 WEB = Path(i18n.__file__).parent
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
@@ -72,3 +73,29 @@ def test_units_and_grades() -> None:
     grades = ["高二", "三年级", "学前", "一年级", "九年级", "高一"]
     assert sorted(grades, key=words.grade_order) == ["一年级", "三年级", "九年级", "高一", "高二", "学前"]
     assert words.subject("没有的科目").code == words.subject("没有的科目").code in words._CODES
+
+
+@pytest.mark.parametrize(
+    ("identity", "place", "name", "english"),
+    [
+        ("a-b", "小学/语文/统编版/三年级/上册", "语文 三年级上册", "Chinese Grade 3 Book 1"),
+        (
+            "a-b",
+            "教师培训/课箱怎么用/不分版本/不分年级/全一册",
+            "教师培训 课箱怎么用",
+            "Teacher training 课箱怎么用",
+        ),
+        ("a-b", "专题教育/专题教育/不分版本/不分年级/全一册", "专题教育", "Topics"),
+        ("a-b", "名师课堂/语文/不分版本/不分年级/全一册", "名师课堂 语文", "Master classes Chinese"),
+        ("local-1", "小学/语文/不分版本/三年级/全一册", "语文 本校资料", "Chinese Local material"),
+    ],
+)
+def test_a_collection_is_called_by_its_name_once(identity: str, place: str, name: str, english: str) -> None:
+    row = CollectionRow(identity, *place.split("/"), 1, 0, 0)
+    assert words.called(row) == name
+    before = i18n.language()
+    i18n._SPOKEN.set("en")
+    try:
+        assert words.called(row) == english
+    finally:
+        i18n._SPOKEN.set(before)
