@@ -174,6 +174,29 @@ def test_every_page_suits_them_in_english_too(
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_spine_and_the_shelves_fit_in_english(
+    web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
+) -> None:
+    """A grade stands on one line in the middle of the spine; what is beside the books above the ledge."""
+    page = open_tab().page
+    page.goto(f"{web.url}/volume/{made[1].collection}?lang=en")
+    found = page.evaluate(
+        "[].map.call(document.querySelectorAll('.spine .flat'), function (e) {"
+        " var r = document.createRange(), b, s; r.selectNodeContents(e); b = r.getBoundingClientRect();"
+        " s = document.querySelector('.spine').getBoundingClientRect();"
+        " return [e.textContent, Math.round(b.left + b.right - s.left - s.right),"
+        " r.getClientRects().length]; })"
+    )
+    assert [one[0] for one in found] == ["Chinese", "Grade 3", "Book 1"]
+    assert all(abs(one[1]) < 30 and one[2] == 1 for one in found), found
+    page.goto(f"{web.url}/browse")
+    low, ledge = page.evaluate(
+        "[document.querySelector('.aisles').getBoundingClientRect().bottom,"
+        " document.querySelector('.ledge').getBoundingClientRect().top]"
+    )
+    assert low < ledge
+
+
 def test_axe_can_find_something(web: WebProcess, open_tab: Opener) -> None:
     page = open_tab().page
     page.goto(web.url + "/status")
@@ -271,7 +294,9 @@ def pseudo(tmp_path: Path, made: tuple[SmallBox, Lesson], monkeypatch: pytest.Mo
     words = catalogue.marked()
     words.locale = PSEUDO
     for message in words:
-        if isinstance(message.id, str) and message.id:
+        if message.pluralizable:
+            message.string = ("س %(num)s", "سس %(num)s")
+        elif message.id:
             kept = re.split(r"(%\(\w+\)s|%%)", message.id)
             message.string = "".join(
                 part if n % 2 else (("س" * 5 + " ") * (len(part) // 5) + "س" * (len(part) % 5))

@@ -181,6 +181,11 @@ def test_a_series_is_called_once(library: Library) -> None:
     library.client = Client(library.app)  # a board again
 
 
+def test_one_lesson_is_one(library: Library) -> None:
+    assert "1 lesson<" in library.get("/browse?grade=三年级&lang=en")
+    library.client = Client(library.app)
+
+
 def test_a_series_is_no_subject_of_the_schools_own(library: Library) -> None:
     office, host = Client(library.app), "http://lesson.local"
     office.post("/pin", data={"pin": "271828"}, base_url=host, headers={"Origin": host})

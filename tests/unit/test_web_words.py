@@ -14,16 +14,26 @@ WEB = Path(i18n.__file__).parent
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 
 
+def words_of(language: str) -> list[tuple[str, str]]:
+    """The catalogue's texts and what they are in the language; one for each number where it has several."""
+    with catalogue.po_path(language).open("rb") as stream:
+        messages = [m for m in catalogue.read_po(stream, locale=language) if m.id]
+    return [
+        pair
+        for m in messages
+        for pair in (zip(m.id, m.string, strict=True) if m.pluralizable else [(m.id, m.string)])
+    ]
+
+
 def test_catalogue_is_in_step_and_complete() -> None:
     po, mo, name = catalogue.refresh("en")
     path = catalogue.po_path("en")
     assert path.read_bytes() == po, "run python -m appliance.web.catalogue"
     assert path.with_suffix(".mo").read_bytes() == mo, "run python -m appliance.web.catalogue"
     assert name == i18n.name_of("en") == path.with_name("name.txt").read_text("utf-8").strip() == "English"
-    messages = catalogue.read_po(path.open("rb"), locale="en")
-    missing = [message.id for message in messages if message.id and not message.string]
+    missing = [chinese for chinese, english in words_of("en") if not english]
     assert not missing
-    left = [m.string for m in messages if m.id and not _is_english(m.id, m.string)]
+    left = [english for chinese, english in words_of("en") if not _is_english(chinese, english)]
     assert not left, "English with Chinese in it"
 
 
@@ -34,17 +44,18 @@ def _is_english(chinese: str, english: str) -> bool:
 
 
 def test_placeholders_agree() -> None:
-    for message in catalogue.read_po(catalogue.po_path("en").open("rb"), locale="en"):
-        if message.id:
-            named = set(re.findall(r"%\((\w+)\)", message.string))
-            allowed = set(re.findall(r"%\((\w+)\)", message.id)) | ({"year"} if "月" in message.id else set())
-            assert named <= allowed, message.id
+    for chinese, english in words_of("en"):
+        named = set(re.findall(r"%\((\w+)\)", english))
+        allowed = set(re.findall(r"%\((\w+)\)", chinese)) | ({"year"} if "月" in chinese else set())
+        assert named <= allowed, chinese
 
 
 def test_no_chinese_outside_marks() -> None:
     """Every Chinese word of a template is marked for translation."""
     for path in TEMPLATES:
-        text = re.sub(r"\{#.*?#\}|_\('[^']*'", "", path.read_text("utf-8"), flags=re.DOTALL)
+        text = re.sub(
+            r"\{#.*?#\}|_\('[^']*'|ngettext\('[^']*', '[^']*'", "", path.read_text("utf-8"), flags=re.DOTALL
+        )
         text = (
             text.replace("中文", "").replace("'一二三四五六七八九十'", "").replace("（", "").replace("）", "")
         )
