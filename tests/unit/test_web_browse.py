@@ -181,6 +181,12 @@ def test_a_series_is_called_once(library: Library) -> None:
     library.client = Client(library.app)  # a board again
 
 
+def test_the_field_names_what_can_be_found(library: Library) -> None:
+    assert 'placeholder="课文、单元、拼音"' in library.get("/search")
+    for asked in ("秋天的雨", "第一单元 秋天", "qiu tian", "qtdy"):
+        assert "秋天的雨" in library.get(f"/search?q={asked}"), asked
+
+
 def test_one_lesson_is_one(library: Library) -> None:
     assert "1 lesson<" in library.get("/browse?grade=三年级&lang=en")
     library.client = Client(library.app)
