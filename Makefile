@@ -58,9 +58,10 @@ image:          ## the image of a box for a mini-PC, into build/image (images/RE
 	@./setup.sh image
 	images/build --arch amd64
 
+IMAGE_TESTS ?= tests/image/test_image.py tests/image/test_technician.py tests/image/test_television.py
 test-image:     ## build that image twice, look into it, boot it in QEMU; as root
 	@./setup.sh image
-	$(PY) -m pytest tests/image/test_image.py tests/image/test_technician.py tests/image/test_television.py
+	$(PY) -m pytest $(IMAGE_TESTS)
 
 image-pi:       ## the image for Raspberry Pi 4 and 5, likewise; another machine's programs are emulated meanwhile
 	@./setup.sh image

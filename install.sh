@@ -74,12 +74,12 @@ esac
 [ -z "$wheelhouse" ] || wheelhouse=$(realpath "$wheelhouse")
 
 if [ "$kind" = box ]; then
-  user=lessonbox
+  user=lessonbox command=lessonbox
   units=(lessonbox-firstboot.service lessonbox-web.socket lessonbox-helper.socket lessonbox-web.service lessonbox-sync.service
     lessonbox-agent.service lessonbox-enrolled.path lessonbox-doctor.timer lessonbox-update-settle.service lessonbox-update.path
     lessonbox-update.timer lessonbox-trial.service)
   # Started by those, by sticks or by the card.
-  parts=(lessonbox-helper@.service lessonbox-stick@.service lessonbox-enrolled.target lessonbox-doctor.service lessonbox-update.service lessonbox-wifi@.service)
+  parts=(lessonbox-helper@.service lessonbox-stick@.service lessonbox-disk@.service lessonbox-enrolled.target lessonbox-lamp.service lessonbox-doctor.service lessonbox-update.service lessonbox-wifi@.service)
   parts+=(lessonbox-hotspot.service lessonbox-hotspot-dhcp.service lessonbox-share.service lessonbox-netbios.socket)
   packages=(python3-venv avahi-daemon)
   # Nothing of the machine's network is taken unasked; what was asked for once stays.
@@ -95,10 +95,12 @@ if [ "$kind" = box ]; then
     units+=(lessonbox-tv.service) packages+=(chromium cage fonts-wqy-microhei seatd kbd ir-keytable v4l-utils)
   fi
 else
-  user=lessonbox-county units=(lessonbox-county.service) parts=()
+  user=lessonbox-county command=county units=(lessonbox-county.service) parts=()
   packages=(python3-venv ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei)
 fi
-data=/var/lib/$user
+data=/var/lib/$user python=/usr/bin/python3
+# Where sudo and everybody look for commands; what somebody else has put there stays.
+typed=/usr/local/bin/$command target=/opt/lessonbox/bin/$command
 running() { [ -d /run/systemd/system ]; }
 
 if [ -n "$remove" ]; then
@@ -113,6 +115,7 @@ if [ -n "$remove" ]; then
   if running && [ "${#parts[@]}" -gt 0 ]; then change systemctl stop --quiet "${parts[@]/@./@*.}" 2>/dev/null || true; fi
   for unit in "${units[@]}" "${parts[@]}"; do change rm -f "/etc/systemd/system/$unit"; done
   change rm -f "/usr/lib/sysusers.d/$user.conf"
+  if [ "$(readlink "$typed")" = "$target" ]; then change rm -f "$typed"; fi
   if [ "$kind" = box ]; then
     change rm -f /usr/lib/tmpfiles.d/lessonbox.conf /etc/systemd/journald.conf.d/lessonbox.conf /etc/udev/rules.d/70-lessonbox-{sticks,tv}.rules \
       /usr/lib/sysusers.d/lessonbox-tv.conf /etc/chromium/policies/managed/lessonbox-tv.json
@@ -131,6 +134,23 @@ if [ -n "$remove" ]; then
   exit 0
 fi
 
+# An enrolled box stays the box that it is, as `lessonbox init` would say.
+if [ -n "$enrolment" ] && [ -e "$data/enrolment.json" ]; then
+  "$python" - "$data/enrolment.json" "$enrolment" <<'PYTHON' || fail "$enrolment can't be used here; nothing was changed"
+import json, sys
+
+try:
+    here, there = (json.load(open(path, encoding="utf-8")) for path in sys.argv[1:])
+    same = all(here[key] == there[key] for key in ("box", "county", "root"))
+except (OSError, ValueError, LookupError, TypeError) as error:
+    sys.exit(f"no enrolment file: {error}")
+if not same:
+    sys.exit(f"this machine is already box {here['box']} of {here['county']}, and stays it")
+if here.get("claim") not in (None, there.get("claim")):
+    sys.exit(f"box {here['box']} was enrolled with another claim")
+PYTHON
+fi
+
 free=$(df --output=avail -BM /opt 2>/dev/null | tail -1 | tr -dc 0-9)
 [ "${free:-0}" -ge 400 ] || fail "400 MB are needed in /opt, ${free:-0} are free"
 
@@ -146,15 +166,17 @@ if [ "${#missing[@]}" -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   if [ -n "$wheelhouse" ] && [ -d "$wheelhouse/debs" ]; then
     change dpkg -i "$wheelhouse"/debs/*.deb
-  elif [ -n "$wheelhouse" ] && [ -z "$dry" ] && ! apt-get install -qq -y --no-install-recommends --no-download "${missing[@]}"; then
-    fail "without Internet these Debian packages must be here first: ${missing[*]} (or their .deb files in $wheelhouse/debs)"
+  elif [ -n "$wheelhouse" ]; then
+    needed=$(apt-get install -qq -y --no-install-recommends --print-uris "${missing[@]}" 2>/dev/null) || needed=all
+    [ -z "$needed" ] ||
+      fail "without Internet these Debian packages must be here first: ${missing[*]} (or their .deb files in $wheelhouse/debs)"
+    change apt-get install -qq -y --no-install-recommends --no-download "${missing[@]}"
   else
     change apt-get update -qq
     change apt-get install -qq -y --no-install-recommends "${missing[@]}"
   fi
 fi
 
-python=/usr/bin/python3
 "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
   fail "Python 3.11, 3.12 or 3.13 is needed"
 # An image names the folder itself, so that it can be made again byte for byte.
@@ -175,12 +197,29 @@ if [ -r "$pins" ]; then
   change "$place/bin/python" -m pip install "${options[@]}" --only-binary=:all: --require-hashes -r "$pins"
 fi
 change "$place/bin/python" -m pip install "${options[@]}" "${wheel:-.}"
+# Updates that are older than these programs leave them as they are (docs/formats.md 18).
+if [ -n "$wheelhouse" ]; then
+  number=$(cat "$wheelhouse/update-number" 2>/dev/null || true)
+else
+  number=$(git -c safe.directory="$PWD" log -1 --format=%ct 2>/dev/null || stat -c %Y pyproject.toml)
+fi
+if [ -n "$number" ]; then echo "$number" | write "$place/update-number"; fi
 change "$place/bin/lessonbox" --help >/dev/null  # it runs here: only then it takes the old one's place
-if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then change mv -T /opt/lessonbox /opt/lessonbox.d/before; fi
+before=$(readlink -f /opt/lessonbox || true)
+if [ -d /opt/lessonbox ] && [ ! -L /opt/lessonbox ]; then
+  before=/opt/lessonbox.d/before
+  change mv -T /opt/lessonbox "$before"
+fi
 change ln -sfn "$place" /opt/lessonbox.new
 change mv -T /opt/lessonbox.new /opt/lessonbox
 change ln -sfn "$place" /opt/lessonbox-updater.new  # what installs updates: never a place that is being tried
 change mv -T /opt/lessonbox-updater.new /opt/lessonbox-updater
+if [ ! -e "$typed" ] && [ ! -L "$typed" ]; then
+  change mkdir -p "${typed%/*}"
+  change ln -s "$target" "$typed"
+elif [ "$(readlink "$typed")" != "$target" ]; then
+  echo "$typed is not of Lesson Box and stays; the command is $target"
+fi
 kept=$place place=''
 
 change install -D -m 644 "systemd/$user.sysusers" "/usr/lib/sysusers.d/$user.conf"
@@ -216,6 +255,8 @@ if [ -n "$enrolment" ] && [ ! -e "$data/enrolment.json" ]; then
 elif [ -n "$name" ] && [ ! -e "$data/county.toml" ]; then
   # Root makes the keys, so that the root key beside the data folder is out of the server's reach.
   change /opt/lessonbox/bin/county init --data "$data" --name "$name" --url "$url"
+elif [ -n "$name" ]; then
+  echo "There is a county already: its name and address stay as $data/county.toml has them."
 fi
 if [ -d "$data" ]; then change chown -R "$user:$user" "$data"; fi
 
@@ -240,15 +281,15 @@ else
   for unit in "${units[@]}"; do change systemctl enable --quiet "$unit"; done  # in an image that is being made
 fi
 # The one before stays, for going back; older ones go.
-if [ -z "$dry" ]; then
-  find /opt/lessonbox.d -mindepth 1 -maxdepth 1 ! -path "$kept" | sort | head -n -1 | xargs -r rm -rf
-fi
+for other in /opt/lessonbox.d/*; do
+  if [ -d "$other" ] && [ "$other" != "$kept" ] && [ "$other" != "$before" ]; then change rm -rf "$other"; fi
+done
 if [ -n "$dry" ]; then
   echo "Nothing was changed."
 elif [ -e "$data/box.toml" ]; then
   echo "The box is ready: http://lesson.local/ $(hostname -I | awk '$1 {print "and http://" $1 "/"}')"
 elif [ -e "$data/county.toml" ]; then
-  echo "The county is ready: sudo -u $user /opt/lessonbox/bin/county publish FOLDER"
+  echo "The county is ready: sudo -u $user $target publish FOLDER"
 else
   echo "The programs are installed. Next: see --help"
 fi

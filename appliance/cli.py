@@ -441,8 +441,9 @@ def run(data: Path, listen: str) -> int:
 )
 @click.option("--user", default="lessonbox", show_default=True, help="Whom the data folder belongs to.")
 @data_option
+@click.option("--enrolled", is_flag=True, help="Only let the lamp follow an enrolment by page.")
 @json_option
-def firstboot(card: Path, user: str, data: Path, as_json: bool) -> None:
+def firstboot(card: Path, user: str, data: Path, enrolled: bool, as_json: bool) -> None:
     """Do what the card says, at each start of the machine (as root, as its unit does). What is wrong on the
     card is told on the pages and the console; it is no reason to fail."""
     import time
@@ -459,7 +460,11 @@ def firstboot(card: Path, user: str, data: Path, as_json: bool) -> None:
     except LessonBoxError:
         folders = ("/media/lessonbox",)
     host = SystemHost(user, folders)
-    found = Boot(card, data, Path("/run"), host, int(time.time())).work()
+    start = Boot(card, data, Path("/run"), host, int(time.time()))
+    if enrolled:
+        start.enrolled()
+        return
+    found = start.work()
     host.begin()
     problems = [{"code": p.code, "subject": p.subject, "message": p.message} for p in found]
     show(

@@ -97,6 +97,12 @@ BOX_SETTINGS = (
         "interfaces that only lead out, no board is on them: `usb0 metered` (a 4G stick), `usb0 free`, or"
         " `eth1 receive` (a satellite receiver's LAN, which answers nothing)",
     ),
+    Setting(
+        "lan_gateway",
+        "yes",
+        "whether the LAN's router leads to the county; no: it is no way out, one of `uplinks` is",
+        choices=("yes", "no"),
+    ),
     Setting("day_mb", 0, "most a day on a metered line; 0: what the county says", "MiB", 0, 1 << 20),
     Setting("month_mb", 0, "most a month on a metered line; 0: what the county says", "MiB", 0, 1 << 20),
     Setting("give_way", True, "fetch slower when others on the line to the county would feel it"),
@@ -274,13 +280,21 @@ class BoxPaths(Struct, frozen=True):
     def firstboot(self) -> Path:
         return self.data / "firstboot.json"
 
+    @property
+    def card(self) -> Path:
+        return self.data / "card.json"
+
 
 def load_settings(data: Path) -> Settings:
-    """The settings of the box whose data folder this is. Raises SetupError, SettingError."""
+    """The settings of the box whose data folder this is. Raises SetupError, SettingError.
+
+    One that these programs do not know is passed over: a newer version may have written it before it was gone
+    back from. The doctor tells.
+    """
     path = BoxPaths(data).config
     if not path.is_file():
         raise SetupError(f"{data} is not a box's data folder")
-    settings = parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"))
+    settings = parse(BOX_SETTINGS, read_capped(path, 1 << 20).decode("utf-8", "replace"), pass_over=True)
     check_settings(settings, data)
     return settings
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from appliance.disks import LABEL, Disk, usb_disks
 from appliance.helped import CLOCK_FORMAT, MEDIA
 from appliance.sticks import mount_sources
 from appliance.usage.dating import believable
@@ -53,13 +54,14 @@ _SAFE = "nosuid,nodev,noexec"
 
 class Machine(Struct, frozen=True):
     """The machine, as far as the helper changes it. `run` gives what a command said; `mounts`: what is
-    mounted in MEDIA and which device each is."""
+    mounted in MEDIA and which device each is; `disks`: those on USB that the machine does not live on."""
 
     run: Callable[[Sequence[str]], str]
     set_time: Callable[[float], None]
     clock: Clock
     data: Path
     mounts: Callable[[], dict[str, str]]
+    disks: Callable[[], list[Disk]] = usb_disks
 
 
 def obey(line: bytes, machine: Machine) -> str:
@@ -166,6 +168,30 @@ def _remount(mode: str) -> Callable[[Machine, str], None]:
     return deed
 
 
+def _make_disk(machine: Machine, name: str) -> None:
+    disk = _disk(machine, name)
+    for place, device in machine.mounts().items():
+        if re.fullmatch(rf"/dev/{disk.name}p?[0-9]*", device):
+            machine.run(["systemd-mount", "--umount", place])
+    machine.run(["systemctl", "start", f"lessonbox-disk@{disk.token}.service"])
+
+
+def _disk(machine: Machine, token: str) -> Disk:
+    for disk in machine.disks():
+        if disk.token == token and not disk.ready:
+            return disk
+    raise NotFoundError("no such disk is plugged in")
+
+
+def format_disk(token: str, machine: Machine) -> None:
+    """Make this disk one for lessons (lessonbox-disk@.service): all that is on it is gone. Raises
+    NotFoundError, StorageError."""
+    device = f"/dev/{_disk(machine, token).name}"
+    machine.run(["wipefs", "--all", "--force", "--quiet", device])
+    options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
+    machine.run(["mkfs.ext4", "-q", "-F", "-E", options, "-L", LABEL, device])
+
+
 _VERBS: dict[str, Callable[[Machine, str], None]] = {
     "reboot": _reboot,
     "poweroff": _power_off,
@@ -176,6 +202,7 @@ _VERBS: dict[str, Callable[[Machine, str], None]] = {
     "hotspot-on": _unit("start", "lessonbox-hotspot.service"),
     "hotspot-off": _unit("stop", "lessonbox-hotspot.service"),
     "network": _unit("restart", "lessonbox-network.service"),
+    "make-disk": _make_disk,
     "unmount": _unmount,
     "writable": _remount("rw"),
     "readonly": _remount("ro"),
@@ -265,6 +292,8 @@ def run_command(command: Sequence[str]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, errors="replace")
     except (OSError, subprocess.SubprocessError) as error:
         raise StorageError(f"{command[0]}: {error}") from error
+    if done.returncode == -signal.SIGTERM:
+        return done.stdout  # the system goes down because of what was asked, and this command with it
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
         raise StorageError(f"{command[0]}: {last[0]}")
@@ -280,13 +309,17 @@ def set_time(unix: float) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """One request on standard input, or `stick KERNELNAME`."""
+    """One request on standard input, or `stick KERNELNAME`, or `disk TOKEN`."""
     data = Path(os.environ.get("LESSONBOX_DATA", "/var/lib/lessonbox"))
     machine = Machine(run_command, set_time, SystemClock(), data, lambda: mount_sources(MEDIA))
     if words:
-        name = words[1] if words[0] == "stick" and len(words) == 2 else ""
+        name = words[1] if len(words) == 2 else ""
         try:
-            print(f"mounted as {plugged(name, machine)}")
+            if words[0] == "disk":
+                format_disk(name, machine)
+                print("a disk for lessons")
+            else:
+                print(f"mounted as {plugged(name if words[0] == 'stick' else '', machine)}")
         except LessonBoxError as error:
             print(error.line(), file=sys.stderr)
             return 1

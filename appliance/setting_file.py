@@ -15,7 +15,7 @@ _MAX = 1 << 20
 
 def settings_of(text: str) -> Settings:
     """box.toml as the programs will read it. Raises SettingError."""
-    return parse(BOX_SETTINGS, text)
+    return parse(BOX_SETTINGS, text, pass_over=True)
 
 
 def with_setting(text: str, name: str, value: Value) -> str:

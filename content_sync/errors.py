@@ -119,6 +119,20 @@ class EnrolError(LessonBoxError):
     code = "E-ENROL"
 
 
+class OtherSchoolError(EnrolError):
+    """What this box keeps, on its disk where it has one, is another school's: put in the disk that belongs to
+    the card, or an empty one; without a disk write the card anew."""
+
+    code = "E-OTHER-SCHOOL"
+
+
+class SpareClaimError(EnrolError):
+    """Nothing needs doing: the box that is on the disk goes on; the card's new enrolment was not needed and
+    is erased."""
+
+    code = "E-SPARE-CLAIM"
+
+
 class TokenError(LessonBoxError):
     """The county gives this only to its boxes and guests: use the address with a token that holds, or let
     staff make a new one with `county token`."""

@@ -1,7 +1,8 @@
 """One table of settings per program: it feeds validation, `--help` and docs/settings.md.
 
 Values come from a TOML file (flat keys); what is absent has its default. Unknown keys are errors, so that a
-misspelt setting never goes unnoticed.
+misspelt setting never goes unnoticed; where an older program may come back to a newer one's file, they are
+passed over, and somebody has to tell.
 """
 
 from __future__ import annotations
@@ -54,13 +55,16 @@ _KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or 
 
 
 class Settings(Mapping[str, Value]):
-    """Checked values of a table: `settings["name"]`, or `.text`, `.number`, `.flag`, `.texts` by type."""
+    """Checked values of a table: `settings["name"]`, or `.text`, `.number`, `.flag`, `.texts` by type.
+    `unknown`: names that the table lacks; none where they are errors."""
 
-    def __init__(self, table: Iterable[Setting], values: Mapping[str, object]) -> None:
+    def __init__(
+        self, table: Iterable[Setting], values: Mapping[str, object], pass_over: bool = False
+    ) -> None:
         by_name = {setting.name: setting for setting in table}
-        unknown = sorted(set(values) - set(by_name))
-        if unknown:
-            raise SettingError(f"no such setting: {', '.join(unknown)}")
+        self.unknown = tuple(sorted(set(values) - set(by_name)))
+        if self.unknown and not pass_over:
+            raise SettingError(f"no such setting: {', '.join(self.unknown)}")
         self._values = {
             name: setting.check(values[name]) if name in values else setting.default
             for name, setting in by_name.items()
@@ -100,13 +104,13 @@ class Settings(Mapping[str, Value]):
         return value
 
 
-def parse(table: Iterable[Setting], toml: str) -> Settings:
-    """Settings from TOML text. Raises SettingError."""
+def parse(table: Iterable[Setting], toml: str, pass_over: bool = False) -> Settings:
+    """Settings from TOML text; unknown ones are errors, or passed over. Raises SettingError."""
     try:
         values = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"not TOML: {error}") from None
-    return Settings(table, values)
+    return Settings(table, values, pass_over)
 
 
 def parse_listen(text: str) -> tuple[str, int]:

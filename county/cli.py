@@ -254,6 +254,25 @@ def enrol(
 
 
 @cli.command()
+@click.argument("box")
+@data_option
+@json_option
+def forget(box: str, data: Path, as_json: bool) -> None:
+    """Take back the enrolment of BOX, which no box has used: a card that was lost, broken or not needed."""
+    from content_sync.terminal import show
+    from county import setup
+    from county.config import CountyPaths, load_settings
+
+    load_settings(data)
+    row = setup.forget(CountyPaths(data), box)
+    show(
+        {"box": row.id, "school_code": row.school_code, "name": row.school_name},
+        as_json,
+        lambda r: f"{r['box']} of {r['school_code']} {r['name']} is forgotten; its file enrols no box now",
+    )
+
+
+@cli.command()
 @click.argument("lesson")
 @data_option
 @click.option(

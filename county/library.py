@@ -418,9 +418,17 @@ class Library:
             ),
         )
 
+    def correct_box(self, identity: str, school_name: str, collections: Sequence[str]) -> None:
+        """Of a box that nobody has begun to use: what the corrected list of schools says."""
+        self._all(
+            "UPDATE box SET school_name = ?, collections = ? WHERE id = ?",
+            (school_name, json.dumps(list(collections)), identity),
+        )
+
     def remove_box(self, identity: str) -> None:
-        """Forget a box whose enrolment file could not be written."""
+        """Forget a box whose enrolment file could not be written, or was never used; its policy too."""
         self._all("DELETE FROM box WHERE id = ?", (identity,))
+        self._all("DELETE FROM policy WHERE box = ?", (identity,))
 
     def staff_password(self, name: str) -> str | None:
         """The password hash (werkzeug) of an account."""

@@ -24,6 +24,7 @@ from typing import Any
 from content_sync.adapters.congestion import prefer_bbr
 from content_sync.adapters.files import lock_file, make_folder, storage_errors
 from content_sync.adapters.process import die_with_parent
+from content_sync.adapters.sdnotify import Pulse
 from content_sync.errors import BusyError, LessonBoxError, UsageError
 from content_sync.settings import parse_listen
 from content_sync.terminal import DONE, FAILED
@@ -41,6 +42,8 @@ _KEEP_SECONDS = 900.0
 _LISTEN_SECONDS = 10
 _HELD_SECONDS = 5.0
 _RESIGN_SECONDS = 3600
+#: What the service manager's watchdog is told of: an answer within this time; asked again so soon after none.
+_PATIENCE_SECONDS, _AGAIN_SECONDS = 10.0, 5.0
 
 
 def listen_on(host: str, port: int) -> socket.socket:
@@ -87,8 +90,10 @@ class Child:
     def start(self, now: float) -> None:
         """Start it. Its own process group: a Ctrl-C of the terminal reaches the parent alone."""
         self._started = now
+        # gunicorn would say that the server is ready before it answers anybody.
+        env = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, pass_fds=self._files, process_group=0
+            self._command, stdin=subprocess.DEVNULL, pass_fds=self._files, process_group=0, env=env
         )
 
     def watch(self, now: float) -> float | None:
@@ -125,10 +130,10 @@ def _end(children: list[Child]) -> None:
             process.wait()
 
 
-def _answers(host: str, port: int) -> bool:
-    """Whether /healthz answers within a second."""
+def _answers(host: str, port: int, patience: float = 1.0) -> bool:
+    """Whether /healthz answers in time."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    connection = http.client.HTTPConnection(host, port, timeout=1)
+    connection = http.client.HTTPConnection(host, port, timeout=patience)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
@@ -156,7 +161,7 @@ def serve(data: Path, listen: str, say: Callable[[str], None]) -> int:
     paths, settings = CountyPaths(data), load_settings(data)
     Library.open(paths.library_db).close()
     zone_of(settings.text("timezone"))
-    stop, wake = threading.Event(), threading.Event()
+    stop, wake, pulse = threading.Event(), threading.Event(), Pulse()
 
     def on_signal(number: int, _frame: object) -> None:
         if number != signal.SIGCHLD:
@@ -180,10 +185,16 @@ def serve(data: Path, listen: str, say: Callable[[str], None]) -> int:
                 wake.clear()
             if not stop.is_set():
                 shown = f"[{host}]" if ":" in host else host
+                pulse.beat()
                 say(f"serving http://{shown}:{port}/ and BitTorrent on port {settings.number('seeder_port')}")
             while not stop.is_set():
                 now = time.monotonic()
                 waits = [wait for child in children if (wait := child.watch(now)) is not None]
+                if (left := pulse.wait()) is not None:
+                    if not left and web.process is not None and _answers(host, port, _PATIENCE_SECONDS):
+                        pulse.beat()
+                        left = pulse.wait()
+                    waits.append(left or _AGAIN_SECONDS)
                 wake.wait(min(waits, default=None))
                 wake.clear()
         finally:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 from werkzeug.security import generate_password_hash
 
-from content_sync.adapters.files import make_folder, storage_errors, sync_folder, write_durable
-from content_sync.errors import FormatError, SettingError, SetupError, UsageError
+from content_sync.adapters.files import make_folder, read_capped, storage_errors, sync_folder, write_durable
+from content_sync.errors import FormatError, NotFoundError, SettingError, SetupError, UsageError
 from content_sync.formats.enrolment import (
     MAX_ENROLMENT,
     Enrolment,
@@ -20,6 +21,7 @@ from content_sync.formats.enrolment import (
     dump_enrolment,
     new_box_id,
     new_claim,
+    parse_enrolment,
 )
 from content_sync.formats.paths import check_id, collection_id, subject_id
 from content_sync.formats.token import holder_key
@@ -29,6 +31,7 @@ from county.distribute.tokens import token_secret
 from county.library import BoxRow, Library
 from county.publish.names import grade_volume, nfc
 from county.publish.signing import Repository
+from county.receive.database import Reader
 
 ADMIN = "admin"
 _MOST_NAME = 100
@@ -173,9 +176,7 @@ def enrol(
     Raises SetupError when `out` is there already (it may be another box's only claim), SettingError,
     DiskFullError, StorageError.
     """
-    patterns = tuple(dict.fromkeys(collection_pattern(text) for text in collections)) or ("*",)
-    if not settings.texts("urls"):
-        raise SettingError("urls is empty: boxes could not reach this county")
+    patterns = _patterns(settings, collections)
     if out.exists():
         raise SetupError(f"{out} is there already and may be another box's; choose another name")
     repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
@@ -201,3 +202,58 @@ def enrol(
             library.remove_box(enrolment.box)
             raise
     return enrolment
+
+
+def enrol_as_now(
+    paths: CountyPaths,
+    settings: Settings,
+    school_name: str,
+    collections: Sequence[str],
+    out: Path,
+    now: int,
+) -> Enrolment:
+    """The enrolment file `out`, whose claim no box has used, with what it would say if it were made now:
+    the school's name, what it mirrors, addresses, root. Box and claim stay.
+
+    Raises NotFoundError when there is none; SettingError, FormatError, DiskFullError, StorageError.
+    """
+    before = parse_enrolment(read_capped(out, MAX_ENROLMENT))
+    patterns = _patterns(settings, collections)
+    repository = Repository(paths.public, paths.keys, settings.number("expire_days"))
+    made = replace(
+        before,
+        county=settings.text("name"),
+        urls=settings.texts("urls"),
+        school_name=plain_name(school_name, "the school's name"),
+        root=repository.root(),
+    )
+    with Library.open(paths.library_db, write=True) as library:
+        if library.box(made.box) is None and made.claim is not None:  # forgotten, or an older backup
+            school = (made.school_code, made.school_name)
+            library.add_box(BoxRow(made.box, *school, made.claim, patterns, now))
+        library.correct_box(made.box, made.school_name, patterns)
+    if made != before:
+        write_durable(out, dump_enrolment(made), 0o600)
+    return made
+
+
+def forget(paths: CountyPaths, box: str) -> BoxRow:
+    """Take back an enrolment whose claim was never used; the box that it was for.
+
+    Raises NotFoundError, SetupError for a box that has reported: what it told stays, and it goes on.
+    """
+    with Library.open(paths.library_db, write=True) as library:
+        row = library.box(box)
+        if row is None:
+            raise NotFoundError(f"box {box[:40]!r}")
+        reports = Reader(paths.reports_db)
+        if paths.reports_db.is_file() and reports.one("SELECT 1 FROM box_key WHERE box = ?", (box,)):
+            raise SetupError(f"{box} has reported and is in use: `county token {box} --shut-out` ends that")
+        library.remove_box(box)
+    return row
+
+
+def _patterns(settings: Settings, collections: Sequence[str]) -> tuple[str, ...]:
+    if not settings.texts("urls"):
+        raise SettingError("urls is empty: boxes could not reach this county")
+    return tuple(dict.fromkeys(collection_pattern(text) for text in collections)) or ("*",)

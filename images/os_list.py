@@ -1,6 +1,8 @@
 """os_list.py PATH VERSION ARCH: the entry of PATH.img.xz for Raspberry Pi Imager's list of systems, as JSON.
+os_list.py --at FILE.os_list.json [ADDRESS]: write into it where its files are to be had.
 
-`url` holds the bare file name: whoever publishes the files puts their address before it.
+Built, its addresses are bare file names, since nobody knows yet where the files will lie; Imager takes whole
+ones only. ADDRESS is the folder's, like https://county.example/images; without it, the files beside FILE.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 
 def sha256(path: Path) -> str:
@@ -32,7 +35,7 @@ def entry(path: Path, version: str, arch: str, released: datetime) -> dict[str, 
         "name": f"Lesson Box 课箱 {version} ({machines})",
         "description": "A school's box: mirrors the county's lessons and serves them to the boards. "
         "学校课箱：同步县里的课程，供教室大屏使用。",
-        "icon": "icon.svg",
+        "icon": f"{path.name}.icon.png",
         "url": packed.name,
         "bmap_url": f"{path.name}.bmap",
         "extract_size": image.stat().st_size,
@@ -45,7 +48,22 @@ def entry(path: Path, version: str, arch: str, released: datetime) -> dict[str, 
     }
 
 
+def at(path: Path, address: str = "") -> None:
+    """Give the list its addresses, whatever they were before. Raises OSError, ValueError, LookupError."""
+    listed = json.loads(path.read_text("utf-8"))
+    base = address.rstrip("/") or path.resolve().parent.as_uri()
+    for one in listed["os_list"]:
+        for key in ("url", "bmap_url", "icon"):
+            one[key] = f"{base}/{quote(unquote(one[key].rpartition('/')[2]))}"
+    made = path.with_name(f"{path.name}.new")
+    made.write_text(json.dumps(listed, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    made.replace(path)
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--at":
+        at(Path(sys.argv[2]), *sys.argv[3:4])
+        sys.exit()
     made = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
     found = entry(Path(sys.argv[1]), sys.argv[2], sys.argv[3], made)
     print(json.dumps({"os_list": [found]}, ensure_ascii=False, indent=1))

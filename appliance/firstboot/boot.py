@@ -1,26 +1,27 @@
 """What a box does with its card at each start: no typing, and nothing on the card keeps it from coming up.
 
 The config becomes files below /run, made anew at each start: there is no half-configured state that could be
-kept. Only two things last: settings in box.toml, each replaced whole, and the enrolment, whose order is
-checkpoint, then act: the data folder is complete and durable before the claim is erased from the card. Every
-step may be cut off by a power cut and is simply done again at the next start.
+kept. Two things last: eight settings in box.toml, which go when they go from the card (lasting.py), and the
+enrolment, whose order is checkpoint, then act: the data folder is complete and durable before the claim is
+erased from the card. Every step may be cut off by a power cut and is simply done again at the next start.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths, read_enrolment
-from appliance.firstboot import console, network
+from appliance.firstboot import console, lasting, network
 from appliance.firstboot.wiring import introduce, open_state
-from appliance.health.problems import keep
-from appliance.setting_file import change
+from appliance.health.problems import keep, kept
 from appliance.setup import blank, enrol, enrolments
 from content_sync.adapters.files import (
     edited,
@@ -38,7 +39,8 @@ from content_sync.errors import (
     EnrolError,
     LessonBoxError,
     NotFoundError,
-    SettingError,
+    OtherSchoolError,
+    SpareClaimError,
     StorageError,
     UnenrolledError,
 )
@@ -50,15 +52,12 @@ from content_sync.formats.boxconfig import (
     Read,
     parse_boxconfig,
 )
-from content_sync.formats.enrolment import Enrolment
+from content_sync.formats.enrolment import Enrolment, of_one_county
 from content_sync.formats.preseed import OTHER_SYSTEMS_SCRIPT, PRESEED_NAMES, filled, parse_preseed
 from content_sync.ports import Problem
-from content_sync.settings import Value
 
-_USED = ".used"
-_LONGEST_NAME = 60
-#: What stays in box.toml, under the same names.
-_LASTING = ("host_name", "proxy", "hotspot", "hotspot_name", "hotspot_password", "wifi_country", "uplinks")
+#: No file of anybody else ends so: what does was renamed here, and is erased when a start was cut off.
+_USED = ".json.lessonbox-used"
 WELL, TROUBLE, NOT_ENROLLED = "well", "trouble", "not enrolled"
 
 
@@ -101,11 +100,12 @@ class Boot(Struct):
 
     def work(self) -> list[Problem]:
         """All of it; what was wrong. Raises nothing that has a name."""
-        config = BoxConfig()
+        read = Read(legible=False)
         with self._step("disk"):
             self._disks()
         with self._step("card"):
-            config = self._read()
+            read = self._read()
+        config = read.config
         with self._step("enrolment"):
             self._enrolment()
         with self._step("folder"), self.host.as_user():
@@ -116,7 +116,7 @@ class Boot(Struct):
                 if paths.enrolment.exists():
                     introduce(state, read_enrolment(paths))
         with self._step("settings"), self.host.as_user():
-            self._settings(config)
+            lasting.settle(BoxPaths(self.data), read)
         with self._step("network"):
             self._network(config)
         with self._step("name"):
@@ -127,6 +127,15 @@ class Boot(Struct):
         with self._step("console"):
             self._say(config)
         return self.problems
+
+    def enrolled(self) -> None:
+        """After enrolment by the page: what was wrong with the claim is settled, and the lamp follows. Raises
+        StorageError, DiskFullError."""
+        path = BoxPaths(self.data).firstboot
+        self.problems = [Problem(**told) for told in kept(path) if told["subject"] != "enrolment"]
+        with self.host.as_user():
+            keep(path, self.problems)
+        self._show(True)
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -151,13 +160,13 @@ class Boot(Struct):
             chinese, _, english = line.partition("\t")
             self._wrong(StorageError.code, "disk", chinese, english)
 
-    def _read(self) -> BoxConfig:
+    def _read(self) -> Read:
         """What lessonbox.conf says, and where it says nothing what Raspberry Pi Imager was told."""
-        config = self._parsed(CONFIG_NAME, parse_boxconfig) or BoxConfig()
+        own = self._parsed(CONFIG_NAME, parse_boxconfig) or Read(legible=False)
         for name in PRESEED_NAMES:
             other = self._parsed(name, parse_preseed)
             if other is not None:
-                return filled(config, other)
+                return replace(own, config=filled(own.config, other.config))
         if (self.card / OTHER_SYSTEMS_SCRIPT).exists():
             self._wrong(
                 ConfigError.code,
@@ -165,9 +174,9 @@ class Boot(Struct):
                 f"Imager 按别的系统写的 {OTHER_SYSTEMS_SCRIPT}，课箱不用；请改 {CONFIG_NAME}",
                 f"Imager wrote {OTHER_SYSTEMS_SCRIPT} for another system; it is not used: edit {CONFIG_NAME}",
             )
-        return config
+        return own
 
-    def _parsed(self, name: str, parse: Callable[[bytes], Read]) -> BoxConfig | None:
+    def _parsed(self, name: str, parse: Callable[[bytes], Read]) -> Read | None:
         try:
             found = parse(read_capped(self.card / name, MAX_CONFIG))
         except NotFoundError:
@@ -177,7 +186,7 @@ class Boot(Struct):
             return None
         for wrong in found.problems:
             self._wrong(ConfigError.code, name, wrong.text("zh", name), wrong.text("en", name))
-        return found.config
+        return found
 
     # The claim
 
@@ -185,7 +194,8 @@ class Boot(Struct):
         paths = BoxPaths(self.data)
         for folder in (self.card, *self.host.sticks()):
             for left in sorted(folder.glob(f"*{_USED}")):
-                self._erase(left, lambda path: path)
+                if stat.S_ISREG(left.lstat().st_mode):
+                    self._erase(left, lambda path: path)
         enrolled = read_enrolment(paths) if paths.enrolment.exists() else None
         if enrolled is None:
             path = self._chosen()
@@ -211,15 +221,26 @@ class Boot(Struct):
         return None
 
     def _spent(self, enrolled: Enrolment) -> None:
-        """Erase the claim wherever it still lies; a claim of another box stays and is told."""
+        """Erase the claim wherever it still lies. A card written anew for the same school has one that is not
+        needed: the box whose key is here goes on. Another school's claim stays and is told."""
         for folder in (self.card, *self.host.sticks()):
             for path, there in enrolments(folder):
                 own = (there.box, there.county) == (enrolled.box, enrolled.county)
                 if own and enrolled.claim in (None, there.claim):
-                    self._erase(path, lambda path: path.with_name(path.name + _USED))
-                elif folder == self.card:
-                    whose = "has another claim" if own else f"is for {there.box}"
-                    raise EnrolError(f"{path.name} on the card {whose}, this box stays {enrolled.box}")
+                    self._erase(path, lambda path: path.with_name(path.stem + _USED))
+                elif folder != self.card:
+                    continue  # a stick may be for any box
+                elif own:
+                    raise EnrolError(f"{path.name} on the card has another claim than {enrolled.box} had")
+                elif there.school_code == enrolled.school_code and of_one_county(there, enrolled):
+                    self._erase(path, lambda path: path.with_name(path.stem + _USED))
+                    said = f"{there.box} of the card is not needed: {enrolled.box} goes on"
+                    self._wrong(SpareClaimError.code, path.name, "这个学校原来的课箱接着用", said)
+                else:
+                    raise OtherSchoolError(
+                        f"the card is for {there.school_code} {there.school_name} of {there.county}, what is"
+                        f" kept here is {enrolled.school_code} {enrolled.school_name} of {enrolled.county}"
+                    )
 
     def _erase(self, path: Path, aside: Callable[[Path], Path]) -> None:
         """Renamed first, so that a half-erased file is never taken for a damaged one."""
@@ -234,12 +255,6 @@ class Boot(Struct):
             sync_folder(used.parent)
 
     # What the config says
-
-    def _settings(self, config: BoxConfig) -> None:
-        said: dict[str, Value] = {name: getattr(config, name) for name in _LASTING if getattr(config, name)}
-        if len(config.host_name) > _LONGEST_NAME:
-            raise SettingError(f"host_name has more than {_LONGEST_NAME} letters")
-        change(BoxPaths(self.data).config, said)
 
     def _network(self, config: BoxConfig) -> None:
         files = network.networks(config)
@@ -272,7 +287,11 @@ class Boot(Struct):
         try:
             console.tell(self.run, console.issue(school, config.host_name, enrolled, said))
         finally:
-            self.host.show(TROUBLE if self.problems else WELL if enrolled else NOT_ENROLLED)
+            self._show(enrolled)
+
+    def _show(self, enrolled: bool) -> None:
+        wrong = any(problem.code != SpareClaimError.code for problem in self.problems)
+        self.host.show(TROUBLE if wrong else WELL if enrolled else NOT_ENROLLED)
 
 
 _WORDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import re
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -31,8 +32,14 @@ _LAMPS = ("ACT", "led0", "*:act", "*:activity", "*:status", "PWR")
 class SystemHost:
     """boot.Host."""
 
-    def __init__(self, user: str, folders: Sequence[str], sys: Path = Path("/sys")) -> None:
-        self._user, self._folders, self._sys = user, folders, sys
+    def __init__(
+        self,
+        user: str,
+        folders: Sequence[str],
+        sys: Path = Path("/sys"),
+        own: Path = Path("/run/lessonbox-firstboot"),
+    ) -> None:
+        self._user, self._folders, self._sys, self._lamp = user, folders, sys, own / "lamp"
 
     @contextmanager
     def as_user(self) -> Iterator[None]:
@@ -84,14 +91,20 @@ class SystemHost:
             _do("systemctl", "--no-block", "start", "ssh.service")
 
     def show(self, state: str) -> None:
-        """A lamp of the board's, left as it is where all is well."""
-        if state not in _BLINKS:
-            return
+        """A lamp of the board's; where all is well it does what it did before it was made to blink."""
         leds = self._sys / "class" / "leds"
         lamp = next((path for name in _LAMPS for path in sorted(leds.glob(name))), None)
         if lamp is None:
             return
         with suppress(OSError):
+            if state not in _BLINKS:
+                if self._lamp.exists():
+                    (lamp / "trigger").write_text(self._lamp.read_text())
+                return
+            found = re.search(r"\[(.+?)\]", (lamp / "trigger").read_text())
+            if found and found[1] != "timer":
+                self._lamp.parent.mkdir(exist_ok=True)
+                self._lamp.write_text(found[1])  # for one start: nothing that has to last
             (lamp / "trigger").write_text("timer")
             for name, value in zip(("delay_on", "delay_off"), _BLINKS[state], strict=True):
                 (lamp / name).write_text(value)

@@ -27,7 +27,7 @@ def _network(kind: str, config: BoxConfig) -> str:
     lines += ["[Network]", "LinkLocalAddressing=yes", "LLMNR=no", "MulticastDNS=no"]
     if config.address:
         lines += ["DHCP=no", f"Address={config.address}"]
-        lines += [f"Gateway={config.gateway}"] if config.gateway else []
+        lines += [f"Gateway={config.gateway}"] if config.gateway and config.lan_gateway != "no" else []
     else:
         lines += ["DHCP=yes"]
     lines += [f"DNS={server}" for server in config.dns]

@@ -10,21 +10,25 @@ import io
 import json
 import platform
 import re
+import tomllib
 import zipfile
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 from appliance.config import BOX_SETTINGS, BoxPaths, load_settings, read_enrolment
 from appliance.health.faults import fault_codes, spoken
 from appliance.health.machine import Machine
 from appliance.helped import Helper
+from appliance.network.wanted import OPEN
 from appliance.status import read_status
 from content_sync.adapters.files import read_capped, write_durable
 from content_sync.errors import LessonBoxError
 from content_sync.formats.canonical import time_text
 from content_sync.formats.enrolment import MAX_ENROLMENT
+from content_sync.formats.hotspot import hotspot_password
 
 BLOT = "***"
 #: Where the doctor's unit leaves its bundle, in memory.
@@ -35,11 +39,11 @@ _LOG = ("journalctl", "--dmesg", "--boot", "--lines=1000", "--output=short-monot
 #: Credentials in an address; what stands after a word such as password; long hex and base64, which keys,
 #: claims and tokens are. Roots of files are 64 hex digits too: nobody needs them for a diagnosis.
 _SECRETS = (
-    (re.compile(r"://[^/\s@:]*:[^/\s]*@"), f"://{BLOT}@"),
+    (re.compile(r"://[^/\s@:]*:[^\s\"']*@"), f"://{BLOT}@"),
     (
         re.compile(
             r"(?i)((?:pass(?:word|wd|phrase)?|psk|pin|claim|secret|token|key|cookie|密码|口令)[\"'\w]*\s*[=:：]\s*)"
-            r"(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;}]+)"
+            r"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[^\s,;}]+)"
         ),
         rf"\1{BLOT}",
     ),
@@ -137,7 +141,8 @@ def _known(paths: BoxPaths) -> set[str]:
     found: set[str] = set()
     try:
         enrolment = read_enrolment(paths)
-        found = {secret for secret in (enrolment.claim, enrolment.token_key) if secret}
+        secrets = (enrolment.claim, enrolment.token_key, hotspot_password(enrolment))
+        found = {secret for secret in secrets if secret}
     except LessonBoxError:
         pass  # then what looks like a secret is all that can be known
     for path in (paths.key, paths.pin):
@@ -146,4 +151,30 @@ def _known(paths: BoxPaths) -> set[str]:
         except LessonBoxError:
             continue
         found |= {line for line in text.splitlines() if len(line) >= 16}
+    return found | {form for secret in _set(paths.config) for form in _forms(secret)}
+
+
+def _set(config: Path) -> set[str]:
+    """Passwords in box.toml, whether its settings are right or not."""
+    try:
+        told = tomllib.loads(read_capped(config, MAX_ENROLMENT).decode("utf-8", "replace"))
+    except (LessonBoxError, tomllib.TOMLDecodeError):
+        return set()
+    found = {str(value) for name, value in told.items() if name.endswith("password") and value != OPEN}
+    for value in (told.get("proxy"), *(urls if isinstance(urls := told.get("urls"), list) else ())):
+        # Up to the last @: what was not quoted as it should be is still a password.
+        user, _, password = str(value).partition("://")[2].rpartition("@")[0].partition(":")
+        found |= {f"{user}:{password}", password, unquote(password)} if password else set()
     return found
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it is, in JSON and in addresses."""
+    return {
+        secret,
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(secret)[1:-1],
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+    }

@@ -73,6 +73,7 @@ class Check(Struct, frozen=True):
 #: What a failing check is called on pages.
 _CHINESE = {
     "data folder": "课箱的数据写不下去",
+    "settings": "box.toml 里有不认得的设置",
     "space": "磁盘快满了",
     "county": "连不上县里的服务器",
     "county's name": "查不到县里服务器的地址",
@@ -101,6 +102,7 @@ def diagnose(
     checks: list[tuple[str, Callable[[], str]]] = [
         ("data folder", lambda: _writable(paths)),
         ("set up", lambda: _set_up(paths)),
+        ("settings", lambda: _settings(paths)),
         ("space", lambda: _space(paths)),
         ("clock", lambda: _clock(paths, clock)),
         ("county's name", lambda: _resolved(paths, linked)),
@@ -199,6 +201,13 @@ def _set_up(paths: BoxPaths) -> str:
     enrolment = read_enrolment(paths)
     BoxKey.load(paths.key)
     return f"{enrolment.box}, {enrolment.school_name}, county {enrolment.county}"
+
+
+def _settings(paths: BoxPaths) -> str:
+    unknown = load_settings(paths.data).unknown
+    if unknown:
+        raise errors.SettingError(f"no such setting, passed over: {', '.join(unknown)}")
+    return "all known"
 
 
 def _space(paths: BoxPaths) -> str:

@@ -19,8 +19,8 @@ from content_sync.settings import Settings, Value
 
 #: What changes the own Wi-Fi, what root's part, and what sync has to begin anew for.
 _AIR = ("hotspot_name", "hotspot_password", "wifi_country")
-_ROOT = ("uplinks", "share_drop", "share_password", "share_smb1", "receiver_share", "receiver_user",
-         "receiver_password", "receiver_smb1")  # fmt: skip
+_ROOT = ("uplinks", "lan_gateway", "share_drop", "share_password", "share_smb1", "receiver_share",
+         "receiver_user", "receiver_password", "receiver_smb1")  # fmt: skip
 _SYNC = ("uplinks", "receiver_share", "metered")
 
 

@@ -18,6 +18,19 @@ from content_sync.formats.enrolment import Enrolment
 
 USER = "lessonbox"
 _UPLINK = "05-lessonbox-uplink-{}.network"
+#: The LAN's files, the image's own and those of the card (firstboot/network.py), and what is added to each
+#: where its router is no way out (a fixed gateway firstboot leaves out): its metric comes before an uplink's.
+_LANS = ("10-lessonbox-cable.network", "10-lessonbox-wifi.network", "80-lan.network")
+_NO_WAY = "lessonbox-no-gateway.conf"
+_NO_GATEWAY = """# Made of `lan_gateway` in box.toml.
+[DHCPv4]
+UseGateway=no
+UseDNS=no
+
+[IPv6AcceptRA]
+UseGateway=no
+UseDNS=no
+"""
 Run = Callable[[Sequence[str]], str]
 
 
@@ -62,7 +75,8 @@ class Prepare:
 
     def _lay(self, folder: Path, pattern: str, files: Mapping[str, str], mode: int = 0o644) -> bool:
         """Exactly these files of that pattern in a folder; whether anything changed."""
-        folder.mkdir(parents=True, exist_ok=True)
+        if files:
+            folder.mkdir(parents=True, exist_ok=True)
         changed = False
         for old in folder.glob(pattern):
             if old.name not in files:
@@ -77,7 +91,12 @@ class Prepare:
 
     def _uplinks(self) -> None:
         files = uplink_files(parse_uplinks(self._settings.texts("uplinks")))
-        if self._lay(self._run / "systemd" / "network", _UPLINK.format("*"), files):
+        folder = self._run / "systemd" / "network"
+        changed = self._lay(folder, _UPLINK.format("*"), files)
+        no_way = {_NO_WAY: _NO_GATEWAY} if self._settings.text("lan_gateway") == "no" else {}
+        for name in _LANS:
+            changed |= self._lay(folder / f"{name}.d", _NO_WAY, no_way)
+        if changed:
             self._do(["networkctl", "reload"])
 
     def _receiver(self) -> None:

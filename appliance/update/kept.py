@@ -12,16 +12,18 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from content_sync.adapters.files import make_folder, storage_errors, sync_folder
+from content_sync.adapters.files import make_folder, move_durable, storage_errors, sync_folder
 from content_sync.errors import StorageError
 
 #: Databases that hold what nobody else has. The others are made anew by who finds them newer.
 DATABASES = ("usage.db", "outbox.db", "school.db")
 _SIDES = ("", "-wal")
+_ALL_SIDES = (*_SIDES, "-shm", "-journal")
 _WHOLE = "whole"
 
 
@@ -51,7 +53,8 @@ def drop(place: Path) -> None:
 
 def put_back(data: Path, place: Path, number: int) -> list[str]:
     """The trial of update `number` failed: databases that it changed as they were before, with what came
-    since. Names of those that were put back; nobody has them open. May be cut off and run again.
+    since. Names of those that were put back; nobody has them open. May be cut off and run again: at each
+    instant the database has its name and is whole.
 
     Raises StorageError, DiskFullError.
     """
@@ -59,27 +62,51 @@ def put_back(data: Path, place: Path, number: int) -> list[str]:
         return []
     back = []
     for name in DATABASES:
-        old, new = place / name, data / name
-        if not old.is_file() or not new.is_file() or _version(old) >= _version(new):
+        old, new, aside = place / name, data / name, data / f"{name}.after-{number}"
+        newest = next((path for path in (new, aside) if _holds(path)), None)
+        if not old.is_file() or (newest == new and _version(old) >= _version(new)):
             continue
         made = place / f"{name}.made"
         with storage_errors(name):
-            for side in _SIDES:
+            for side in _ALL_SIDES:
                 made.with_name(made.name + side).unlink(missing_ok=True)
+            for side in _SIDES:
                 if (place / (name + side)).is_file():
                     shutil.copy2(place / (name + side), made.with_name(made.name + side))
-        _take_over(made, new)
-        aside = data / f"{name}.after-{number}"
-        with storage_errors(name):
-            owner = new.stat()
+        if newest is not None:
+            _take_over(made, newest)
+        else:
+            _settle(made)
+        if newest == new:
             _settle(new)
-            new.replace(aside)  # whole: it has no -wal any more
-            shutil.copy2(made, new)
-            shutil.chown(new, owner.st_uid, owner.st_gid)
-            _sync(new)
-            sync_folder(data)
+        with storage_errors(name):
+            if newest == new:
+                aside.unlink(missing_ok=True)
+                os.link(new, aside)
+            else:  # a -wal of what is not there any more would be played into what comes
+                for side in _ALL_SIDES:
+                    new.with_name(new.name + side).unlink(missing_ok=True)
+            sync_folder(data)  # aside, and no -wal beside what comes
+        _replace(made, new)
         back.append(name)
     return back
+
+
+def _holds(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _replace(made: Path, path: Path) -> None:
+    """The bytes of `made`, of another file system perhaps, in place of `path` at one instant: the programs
+    would begin an empty database where none is."""
+    new = path.with_name(f".{path.name}.new")
+    with storage_errors(path.name):
+        owner = path.parent.stat()
+        new.unlink(missing_ok=True)  # root writes to no file that others have put there
+        with made.open("rb") as source, new.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
+            os.fchown(copy.fileno(), owner.st_uid, owner.st_gid)
+    move_durable(new, path, stat.S_IMODE(made.stat().st_mode))
 
 
 def _files() -> Iterator[str]:

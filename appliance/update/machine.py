@@ -17,6 +17,8 @@ from content_sync.errors import StorageError
 
 #: Written when an image is made: `lessonbox VERSION`, and the number that its update would have.
 IMAGE = Path("/etc/lessonbox-image")
+#: In a place below /opt/lessonbox.d: the number of what was put there.
+MARK = "update-number"
 #: What root's program tells the others.
 TOLD = Path("/run/lessonbox-update/status.json")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -47,14 +49,22 @@ class Machine(Struct, frozen=True):
         return update_kind(self.image, self.places)
 
     def running(self) -> tuple[int, str]:
-        """Number and version of the image that this is; 0 where it does not say."""
+        """Number and version of the image that this is, elsewhere the number of the programs; 0 where it
+        does not say."""
         try:
             words = self.image.read_text("ascii").split()
         except OSError:
-            return 0, ""
+            return self._programs(), ""
         facts = dict(zip(words[::2], words[1::2], strict=False))
         number = facts.get("number", "")
         return int(number) if number.isdecimal() else 0, facts.get("lessonbox", "")
+
+    def _programs(self) -> int:
+        try:
+            told = (self.link / MARK).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return 0
+        return int(told) if told.isdecimal() else 0
 
     def trial(self) -> int | None:
         """The number of the update that is being tried in this start of the machine."""

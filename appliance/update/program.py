@@ -32,7 +32,7 @@ from content_sync.formats.update import Update
 _log = logging.getLogger(__name__)
 #: A new system has to be well after so many seconds of its start, new programs after their switch. The
 #: guard of the initramfs waits somewhat longer.
-SYSTEM_DEADLINE, PROGRAMS_DEADLINE = 180.0, 180.0
+SYSTEM_DEADLINE, PROGRAMS_DEADLINE = 160.0, 180.0
 
 
 def is_quiet(data: Path, boot: str, now: float) -> bool:
@@ -109,8 +109,9 @@ def install(machine: Machine, quiet: Callable[[], bool], reboot: Callable[[], No
 
 def _known(target: System | Programs, update: Update) -> bool:
     """Whether this very update was tried here: nothing new to say."""
-    running = target.machine.running()[0] if isinstance(target, System) else 0
-    return update.number == running or any(one.number == update.number for one in target.history.results)
+    return update.number == target.machine.running()[0] or any(
+        one.number == update.number for one in target.history.results
+    )
 
 
 def tell(machine: Machine, problem: LessonBoxError | None = None) -> None:

@@ -21,7 +21,7 @@ from msgspec.structs import asdict
 from appliance.update import kept
 from appliance.update.check import PROGRAMS
 from appliance.update.history import History, Result
-from appliance.update.machine import Machine
+from appliance.update.machine import MARK, Machine
 from appliance.update.writing import copy_file
 from content_sync.adapters.files import make_folder, read_capped, storage_errors, sync_folder, write_durable
 from content_sync.errors import LessonBoxError, NotFoundError, RollbackError, StorageError
@@ -35,7 +35,6 @@ TRIES = 2
 #: It holds web's port and would start web again at the next question, while its databases are copied.
 _SOCKET = "lessonbox-web.socket"
 _OWN = "lessonbox-"
-_MARK = "update-number"
 _PATIENCE = 1800.0
 
 
@@ -88,18 +87,18 @@ class Programs(Struct):
         write_durable(self._journal, dump({"format": FORMAT, **asdict(switch)}), 0o600)
 
     def check_newer(self, update: Update) -> None:
-        """Raises RollbackError unless it may be installed."""
+        """Raises RollbackError unless it may be installed: newer than what an update brought and what
+        install.sh has put here since, and not one that failed."""
         switch = self.read()
-        if update.number <= switch.floor:
-            raise RollbackError(
-                f"update {update.version} has number {update.number}, this box has {switch.floor}"
-            )
+        had = max(switch.floor, self.machine.running()[0])
+        if update.number <= had:
+            raise RollbackError(f"update {update.version} has number {update.number}, this box has {had}")
         if update.number == switch.refused:
             raise RollbackError(f"update {update.version} was tried and failed here ({switch.why})")
 
     def staged(self, update: Update) -> bool:
         """Whether its place is made, whole."""
-        return self.history.staged == update.number and (self._place(update.number) / _MARK).is_file()
+        return self.history.staged == update.number and (self._place(update.number) / MARK).is_file()
 
     def _place(self, number: int) -> Path:
         return self.machine.places / f"update-{number}"
@@ -133,7 +132,7 @@ class Programs(Struct):
             self.run([*pip, "--no-deps", *own], _PATIENCE)
             self.run([str(place / "bin/lessonbox"), "--help"], _PATIENCE)
             self.run(["sync", "-f", str(place)], _PATIENCE)
-            write_durable(place / _MARK, f"{update.number}\n".encode())
+            write_durable(place / MARK, f"{update.number}\n".encode())
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise

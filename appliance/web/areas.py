@@ -76,6 +76,7 @@ AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
             ("/school/stick", "stick", "GET"),
             ("/school/stick/use", "use", "POST"),
             ("/school/restart", "restart", _BOTH),
+            ("/school/disk", "disk", _BOTH),
         ),
         "doorsheet:DoorSheet": (("/school/door", "door", "GET", "sheet"),),
     },

@@ -9,6 +9,7 @@ from flask import abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance import sticks
+from appliance.disks import Disk
 from appliance.web.views import Guarded
 from content_sync.errors import LessonBoxError
 
@@ -33,6 +34,12 @@ class Machine(Protocol):
 
     def unmount(self, name: str) -> None:
         """Let go of the stick of this name, so that it can be pulled out."""
+
+    def disks(self) -> Sequence[Disk] | None:
+        """USB disks that could take the lessons; None where no start of this machine would move them."""
+
+    def make_disk(self, token: str) -> None:
+        """Erase that disk and make it one for lessons."""
 
 
 class Desk(Guarded):
@@ -74,6 +81,32 @@ class Desk(Guarded):
         elif chosen is not None and not self._waiting():
             sticks.leave(incoming, sticks.Ask(do, path))
         return redirect(url_for("school.stick"), 303)  # which says what is plugged in now
+
+    def disk(self) -> str:
+        """Make a USB disk the one for lessons. Whoever asks for it writes down its size: that disk, and no
+        other, was looked at."""
+        secret, machine, said = self.guard.require(), self.board.machine, ""
+        found = machine.disks() if machine is not None and machine.helped() else None
+        if machine is None or found is None:
+            abort(404)
+        if request.method == "POST":
+            token, number = request.form.get("disk", ""), request.form.get("number", "").strip()
+            chosen = next((disk for disk in found if disk.token == token and not disk.ready), None)
+            if chosen is None:
+                said = "gone"
+            elif number.upper().removesuffix("GB").strip() != chosen.number:
+                said = "number"
+            else:
+                said = self._made(machine, chosen)
+                found = machine.disks() or ()
+        return render_template("school_disk.html", secret=secret, disks=found, said=said)
+
+    def _made(self, machine: Machine, disk: Disk) -> str:
+        try:
+            machine.make_disk(disk.token)
+        except LessonBoxError as error:
+            return error.what
+        return "made"
 
     def restart(self) -> str | Answer:
         """Let the programs, or where the helper is the whole machine, begin anew or end."""

@@ -152,7 +152,7 @@ class Progress(Guarded):
     def space(self) -> str:
         """What takes how much, and what goes first when more is needed."""
         secret = self.guard.require()
-        items = self.reader.received()
+        items, machine = self.reader.received(), self.board.machine
         found = self.reader.status("space") or {}
         lessons = taken(self.reader.places(), self.reader.tally())
         total, free = int(found.get("total") or 0), int(found.get("free") or 0)
@@ -167,6 +167,7 @@ class Progress(Guarded):
             total=total,
             free=free,
             reserve=int(found.get("reserve") or 0),
+            disk=machine is not None and machine.helped() and machine.disks() is not None,
             lessons=mine,
             received=shelf,
             files=len(items),

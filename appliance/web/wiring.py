@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.asked import PROGRAMS, ask_restart
 from appliance.config import BoxPaths
+from appliance.disks import Disk, can_move, usb_disks
 from appliance.helped import Helper
 from appliance.network.by_page import NetworkByPage
 from appliance.school.database import School
@@ -56,6 +57,12 @@ class _Programs:
 
     def sticks(self) -> list[Stick]:
         return mounted(self._folders)
+
+    def disks(self) -> list[Disk] | None:
+        return usb_disks() if can_move() else None
+
+    def make_disk(self, token: str) -> None:
+        self._helper.ask("make-disk", token)
 
     def restart(self) -> None:
         for program in PROGRAMS:

@@ -27,6 +27,12 @@ class Pulse:
         self.every = int(asked) / 3e6 if asked.isascii() and asked.isdigit() else None
         self._next: float | None = None
 
+    def wait(self) -> float | None:
+        """Seconds until the next word is due; None where none is asked for."""
+        if self.every is None or self._next is None:
+            return None
+        return max(0.0, self._next - time.monotonic())
+
     def beat(self) -> None:
         """The program's loop has come round. Cheap: call it each time."""
         now = time.monotonic()

@@ -12,6 +12,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -24,7 +25,11 @@ CONFIG_NAME, ENROLMENT_NAME = "lessonbox.conf", "enrolment.json"
 MAX_CONFIG = 64 << 10
 _MOST_PROBLEMS = 20
 _MOST_NAME = 100
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
+_SERVER = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9.])?")
+#: Words for "there is none", of keys that can't have them as their value.
+_NOTHING = ("无", "没有", "不用", "none", "off", "no", "-")
+_OR_NOTHING = ("address", "netmask", "gateway", "dns", "proxy", "uplinks")
 _SSH_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-")
 
 
@@ -33,7 +38,8 @@ class BoxConfig(Struct, frozen=True):
 
     `address`: like `192.168.1.10/24`, with a mask always; for the cable, or for the Wi-Fi when `wifi_name` is
     given. `wifi_password`: empty for an open network. `hotspot`: an own Wi-Fi, `auto` where there is no LAN.
-    `uplinks`: like `usb0 metered`, interfaces that only lead out.
+    `uplinks`: like `usb0 metered`, interfaces that only lead out. `lan_gateway`: `no` where the LAN's router
+    leads nowhere.
     """
 
     school_code: str = ""
@@ -50,6 +56,7 @@ class BoxConfig(Struct, frozen=True):
     hotspot_name: str = ""
     hotspot_password: str = ""
     uplinks: tuple[str, ...] = ()
+    lan_gateway: str = ""
     ssh_keys: tuple[str, ...] = ()
 
 
@@ -72,10 +79,13 @@ class Problem(Struct, frozen=True):
 
 
 class Read(Struct, frozen=True):
-    """What came of reading."""
+    """What came of reading. `cleared`: keys that stand there without a value; `legible`: the file says
+    something, so that what it does not say is not wanted either."""
 
     config: BoxConfig = field(default_factory=BoxConfig)
     problems: tuple[Problem, ...] = ()
+    cleared: tuple[str, ...] = ()
+    legible: bool = True
 
 
 class _Wrong(Exception):
@@ -92,7 +102,7 @@ def _name(text: str) -> str:
 def _host(text: str) -> str:
     text = _narrow(text).lower().removesuffix(".local")
     if not _LABEL.fullmatch(text):
-        raise _Wrong("只能用小写字母、数字和减号，最多63个", "letters, digits and hyphens only, at most 63")
+        raise _Wrong("只能用小写字母、数字和减号，最多60个", "letters, digits and hyphens only, at most 60")
     return text
 
 
@@ -158,9 +168,17 @@ def _mask(text: str) -> str:
 def _proxy(text: str) -> str:
     text = _narrow(text)
     try:
-        return check_url(text if "://" in text else f"http://{text}")
-    except FormatError:
+        url = check_url(text if "://" in text else f"http://{text}")
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        # A lone word is a server's name only with a port: `yes` is none.
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+        elif not _SERVER.fullmatch(host) or not ("." in host or parts.port):
+            raise ValueError
+    except (FormatError, ValueError):
         raise _Wrong("不是 http://地址:端口", "not like http://HOST:PORT") from None
+    return url
 
 
 def _hotspot(text: str) -> str:
@@ -184,6 +202,14 @@ def _uplinks(text: str) -> tuple[str, ...]:
             )
         found.append(f"{name} {kinds[kind.lower()]}")
     return tuple(dict.fromkeys(found))
+
+
+def _lan_gateway(text: str) -> str:
+    known = dict.fromkeys(("yes", "on", "true", "1", "能", "是", "有"), "yes")
+    known |= dict.fromkeys(("no", "off", "false", "0", "不能", "否", "无", "没有"), "no")
+    if _narrow(text).lower() not in known:
+        raise _Wrong("填 能 或 不能", "yes or no")
+    return known[_narrow(text).lower()]
 
 
 def _ssh(text: str) -> str:
@@ -223,6 +249,7 @@ _KEYS: dict[str, tuple[str, Callable[[str], str | tuple[str, ...]]]] = {
     "hotspot_name": ("热点名称", _wifi_name),
     "hotspot_password": ("热点密码", _hotspot_password),
     "uplinks": ("上行", _uplinks),
+    "lan_gateway": ("局域网能上网", _lan_gateway),
     "ssh_key": ("ssh公钥", _ssh),
 }
 _OTHER_NAMES = {
@@ -259,9 +286,12 @@ def read_values(lines: list[tuple[int, str, str]]) -> Read:
     where: dict[str, tuple[int, str]] = {}
     keys: list[str] = []
     problems: list[Problem] = []
+    empty: list[str] = []
     for line, written, text in lines:
         shown = "".join(c for c in written if c.isprintable())[:40]
         key = key_of(written)
+        if key in _OR_NOTHING and _narrow(text).lower() in _NOTHING:
+            text = ""
         if key is None:
             problems.append(Problem(line, shown, "没有这个项目", "there is no such key"))
         elif key in where and key != "ssh_key":
@@ -277,10 +307,13 @@ def read_values(lines: list[tuple[int, str, str]]) -> Read:
                 keys += [str(value)]
             else:
                 values[key] = value
+        else:
+            empty.append(key)
     problems += _together(values, where)
     values |= {"ssh_keys": tuple(dict.fromkeys(keys))}
     values.pop("netmask", None)
-    return Read(BoxConfig(**values), tuple(problems[:_MOST_PROBLEMS]))  # type: ignore[arg-type]
+    cleared = tuple(key for key in dict.fromkeys(empty) if key not in where)
+    return Read(BoxConfig(**values), tuple(problems[:_MOST_PROBLEMS]), cleared)  # type: ignore[arg-type]
 
 
 def _together(values: dict[str, str | tuple[str, ...]], where: dict[str, tuple[int, str]]) -> list[Problem]:
@@ -322,10 +355,10 @@ def _network(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def parse_boxconfig(data: bytes) -> Read:
     """Read the file's bytes, whoever wrote them. Raises nothing."""
     if len(data) > MAX_CONFIG:
-        return Read(problems=(Problem(0, "", "太大，没有读", "too large, not read"),))
+        return Read(problems=(Problem(0, "", "太大，没有读", "too large, not read"),), legible=False)
     text = _decoded(data)
     if text is None:
-        return Read(problems=(Problem(0, "", "不是文本文件", "not a text file"),))
+        return Read(problems=(Problem(0, "", "不是文本文件", "not a text file"),), legible=False)
     lines, problems = [], []
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         line = line.strip().lstrip("\ufeff")
@@ -339,7 +372,12 @@ def parse_boxconfig(data: bytes) -> Read:
             continue
         lines.append((number, parts[0], _unquoted(parts[1])))
     made = read_values(lines)
-    return Read(made.config, (*problems, *made.problems)[:_MOST_PROBLEMS])
+    return Read(
+        made.config,
+        (*problems, *made.problems)[:_MOST_PROBLEMS],
+        made.cleared,
+        bool(text.strip("\ufeff \r\n")),
+    )
 
 
 def _decoded(data: bytes) -> str | None:
@@ -385,6 +423,7 @@ _SAMPLES = {
     "hotspot_name": "lesson",
     "hotspot_password": "password",
     "uplinks": "usb0 metered",
+    "lan_gateway": "no",
     "ssh_key": "ssh-ed25519 AAAA…",
 }
 

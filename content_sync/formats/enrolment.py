@@ -56,6 +56,23 @@ def check_box_id(text: object) -> str:
     return text
 
 
+def of_one_county(one: Enrolment, other: Enrolment) -> bool:
+    """Whether two files are of one county: same name, and one's root is signed by a key of the other's. Of
+    roots that were verified; the newer may be a step ahead."""
+
+    def signers(root: dict[str, Any]) -> set[Any]:
+        return {signature["keyid"] for signature in root["signatures"]}
+
+    def keys(root: dict[str, Any]) -> set[Any]:
+        return set(root["signed"]["roles"]["root"]["keyids"])
+
+    try:
+        signed = keys(one.root) & signers(other.root) or keys(other.root) & signers(one.root)
+    except (KeyError, TypeError):
+        return False
+    return one.county == other.county and bool(signed)
+
+
 def check_url(text: object) -> str:
     """A county address without its closing slash. Raises FormatError."""
     if not isinstance(text, str):

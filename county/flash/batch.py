@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +96,14 @@ class Batch:
         return self._folder / f"{hashlib.sha256(code.encode()).hexdigest()[:16]}.enrolment.json"
 
     def enrolment(self, school: School, now: int) -> Enrolment:
-        """The school's next box: the one that was begun, else a new one, durable in library.db and here.
+        """The school's next box: the one that was begun, with what the list says now, else a new one; durable
+        in library.db and here.
 
         Raises what `setup.enrol` raises.
         """
         kept = self._kept(school.code)
-        try:
-            return parse_enrolment(read_capped(kept, MAX_ENROLMENT))
-        except NotFoundError:
-            pass
+        with suppress(NotFoundError):
+            return setup.enrol_as_now(self._paths, self._settings, school.name, school.collections, kept, now)
         return setup.enrol(
             self._paths, self._settings, school.code, school.name, school.collections, kept, now
         )

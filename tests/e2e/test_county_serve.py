@@ -502,6 +502,45 @@ def test_dead_children_come_back(county: County, wait_until: Wait) -> None:
     wait_until(lambda: county.figures().get("uploaded") == 0, 30, "a fresh seeder")
 
 
+def test_the_watchdog_hears_of_it_only_while_it_answers(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """A worker that stands still is nothing that the parent sees: the pages tell."""
+    county.stop()
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.setblocking(False)
+
+        def hear() -> list[str]:
+            while True:
+                try:
+                    heard.append(ear.recv(1000).decode())
+                except BlockingIOError:
+                    return heard
+
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1500000")
+        try:
+            county.start()
+            wait_until(lambda: "WATCHDOG=1" in hear(), 10)
+            assert heard[0] == "READY=1" and set(heard) == {"READY=1", "WATCHDOG=1"}, heard
+            assert county.process is not None
+            web = next(p for p in family(county) if "web" in p.cmdline())
+            worker = web.children()[0]
+            worker.suspend()
+            time.sleep(1)
+            count = len(hear())
+            time.sleep(3)
+            assert len(hear()) == count
+            worker.resume()
+            wait_until(lambda: len(hear()) > count, 15)
+        finally:
+            monkeypatch.undo()
+            county.stop()
+            county.start()
+
+
 def test_children_die_with_a_killed_parent_and_all_end_in_time(county: County, wait_until: Wait) -> None:
     assert county.process is not None
     children = family(county)

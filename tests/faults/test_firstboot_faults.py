@@ -106,6 +106,27 @@ def whole(boot: Boot, paper: bytes) -> None:
     assert [p["code"] for p in kept(BoxPaths(boot.data).firstboot)] == ["E-CONFIG"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_setting_is_taken_back_wherever_a_start_was_cut(
+    quick: Path, papers: tuple[bytes, bytes], kind: str
+) -> None:
+    at = 0
+    while True:
+        folder = quick / f"{kind.replace(' ', '-')}-back-{at}"
+        boot = lay(folder, papers[0])
+        fuse = Fuse(at, kind)
+        with on_disk(FaultFiles(fuse, folder)), suppress(Crash):
+            boot.work()
+        (boot.card / CONFIG_NAME).write_bytes(b"# nothing any more\n")
+        again(boot).work()
+        assert load_settings(boot.data).text("host_name") == "lesson", f"{kind} at {at}"
+        if not fuse.blown:
+            break
+        at += 7
+        shutil.rmtree(folder)
+        shutil.rmtree(f"{folder}.before", ignore_errors=True)
+
+
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is one: what is durable is FaultFiles' own reckoning, not the disk's."""

@@ -98,6 +98,7 @@ def test_what_is_published(packed: Path, tmp_path: Path) -> None:
     assert entry["image_download_size"] == file.stat().st_size
     assert entry["image_download_sha256"] == sha256(file)
     assert entry["url"] == file.name and (packed.parent / entry["bmap_url"]).exists()
+    assert (packed.parent / entry["icon"]).read_bytes().startswith(b"\x89PNG")
     assert len(entry["release_date"]) == 10 and isinstance(entry["devices"], list)
     written = tmp_path / "card.img"
     run("bmaptool", "--quiet", "copy", "--bmap", packed.parent / entry["bmap_url"], file, written)
@@ -264,7 +265,8 @@ def test_a_stick_enrols_brings_lessons_and_takes_the_diagnosis(
     run(sys.executable, "-m", "county", "export", "--data", county, export)
     file = boot.enrolment(county, "003", "溪口小学")
     stick = boot.make_stick(tmp_path / "stick.img", "KEXIANG", file, *export.iterdir())
-    with booted(card, key, stick) as machine:
+    disk = boot.make_stick(tmp_path / "disk.img", "OLD", size=9 * 1024 * MIB)
+    with booted(card, key, stick, disk) as machine:
         machine.wait_for("/healthz", PATIENCE)
         status = "/status"
         machine.wait_until(lambda: "溪口小学" in machine.get(status, PATIENCE).decode(), PATIENCE, "enrolled")
@@ -280,15 +282,35 @@ def test_a_stick_enrols_brings_lessons_and_takes_the_diagnosis(
         found = f"ls {place} | grep -c ^lessonbox-diagnosis- || true"
         machine.wait_until(lambda: lines(machine, found)[0] == "1", PATIENCE, "the diagnosis")
         machine.wait_until(lambda: " ro," in lines(machine, host)[0], PATIENCE, "shut again")
+        a_disk_for_lessons(machine)
     left = run("mdir", "-b", "-i", f"{stick}@@{boot.STICK_AT}", "::/")
     assert "lessonbox-diagnosis-" in left and file.name not in left, "the claim was used and is erased"
+    with booted(card, key, disk) as machine:
+        machine.wait_until(lambda: present(machine) == 2, PATIENCE, "its lessons, moved to the disk")
+        by_ssh(machine)
+        assert lines(machine, "findmnt -no SOURCE /var/lib/lessonbox")[0] == "/dev/sda[/lessonbox]"
 
 
 def lay(machine: Machine, do: str, place: str) -> None:
     """Ask sync as the school's page does."""
     words = f"leave(Path('/var/lib/lessonbox/incoming'), Ask('{do}', '{place}'))"
-    script = f"from pathlib import Path; from appliance.sticks import Ask, leave; {words}"
-    machine.command(f'runuser -u lessonbox -- /opt/lessonbox/bin/python -c "{script}"')
+    as_web(machine, f"from pathlib import Path; from appliance.sticks import Ask, leave; {words}")
+
+
+def a_disk_for_lessons(machine: Machine) -> None:
+    """Asked for as the school's page does: the stick is too small, the other disk has something on it."""
+    given = "from appliance.disks import can_move, usb_disks; from appliance.helped import Helper; "
+    said = as_web(machine, given + "print(can_move(), [(d.token, d.size, d.holds) for d in usb_disks()])")
+    assert said.startswith("True [('sdb-") and "OLD" in said and said.count("sd") == 1, said
+    as_web(machine, given + "Helper().ask('make-disk', usb_disks()[0].token)")
+    assert lines(machine, "blkid -c /dev/null -s LABEL -o value /dev/sdb")[0] == "lessonbox-disk"
+    assert as_web(machine, given + "print([d.ready for d in usb_disks()])").strip() == "[True]"
+    assert lines(machine, "findmnt -n /media/lessonbox/OLD || echo gone")[0] == "gone"
+
+
+def as_web(machine: Machine, script: str) -> str:
+    """What Python says, as the programs' user."""
+    return machine.command(f'runuser -u lessonbox -- /opt/lessonbox/bin/python -c "{script}"')
 
 
 def present(machine: Machine) -> int:

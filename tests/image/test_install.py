@@ -92,8 +92,15 @@ def install(machine: Machine, *words: str) -> str:
     return machine.run(f"cd /srv/src && ./install.sh --wheelhouse /srv/wh {' '.join(words)}")
 
 
-def get(machine: Machine, path: str) -> bytes:
-    command = [*machine.enter("-n"), sys.executable, "-c", READER, f"http://127.0.0.1{path}"]
+def typed(machine: Machine, line: str) -> str:
+    """What a command of operations.md says, found where sudo looks (secure_path); empty when it is not."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    said = machine.run(f"PATH={path} {line}", check=False)
+    return "" if "command not found" in said else said
+
+
+def get(machine: Machine, path: str, port: int = 80) -> bytes:
+    command = [*machine.enter("-n"), sys.executable, "-c", READER, f"http://127.0.0.1:{port}{path}"]
     return subprocess.run(command, capture_output=True, check=True).stdout
 
 
@@ -142,6 +149,7 @@ def test_the_life_of_a_machine(number: int, made: Callable[[int], tuple[Path, Pa
         install(machine, "--enrolment /srv/school.json")
         all_up(machine)
         assert get(machine, "/healthz")
+        assert "lessonbox" in typed(machine, "lessonbox --version")
 
         step("a lesson comes by drop and is served")
         machine.run(
@@ -191,6 +199,7 @@ def test_the_life_of_a_machine(number: int, made: Callable[[int], tuple[Path, Pa
             "ls /opt /etc/systemd/system /etc/udev/rules.d /usr/lib/sysusers.d /usr/lib/tmpfiles.d"
         )
         assert "lessonbox" not in left
+        assert not typed(machine, "lessonbox --version")
         assert machine.run(f"ls {DATA}/keys {DATA}/box.toml")
         assert "refused" in machine.run("(echo >/dev/tcp/127.0.0.1/80)", check=False)
         machine.run("cd /srv/src && ./install.sh --uninstall")  # a second time harms nothing
@@ -345,6 +354,82 @@ def hang(machine: Machine) -> None:
     machine.run(f"rm -r {folder} && systemctl daemon-reload && systemctl restart lessonbox-sync")
 
 
+COUNTY = "/var/lib/lessonbox-county"
+#: What install.sh asks of Debian for a county; stand-ins here, for it is half a gigabyte and nothing is made.
+TOOLS = "ffmpeg poppler-utils libreoffice-impress-nogui libreoffice-writer-nogui fonts-wqy-microhei"
+STAND_IN = (
+    'mkdir -p /tmp/$name/DEBIAN && printf "Package: $name\\nVersion: 1\\nArchitecture: all\\nMaintainer: t\\n'
+    'Description: t\\n" >/tmp/$name/DEBIAN/control && dpkg-deb -b /tmp/$name /srv/wh/debs/$name.deb'
+)
+
+
+def test_the_life_of_a_county(made: Callable[[int], tuple[Path, Path]], tmp_path: Path) -> None:
+    base, wheels = made(12)
+    with booted(base, tmp_path) as machine:
+        machine.run(f"mkdir -p /srv/wh/debs; for name in {TOOLS}; do {STAND_IN} || exit 1; done")
+        for wheel in wheels.iterdir():
+            (machine.top / "srv/wh" / wheel.name).write_bytes(wheel.read_bytes())
+        said = install(machine, "--county --name 清河县 --url http://127.0.0.1:8000")
+        assert "The county is ready" in said
+        county_answers(machine)
+        assert machine.show("lessonbox-county.service", "NotifyAccess") == "main"
+        assert int(machine.show("lessonbox-county.service", "MemoryMax")) < 1 << 60
+        secret = f"find {COUNTY}* -name '*.pem' | sort | xargs sha256sum"
+        keys = machine.run(secret)
+        assert keys.count(".pem") >= 2, keys
+        out = f"runuser -u lessonbox-county -- county enrol --school-code 1 --name 小学 --out {COUNTY}/1.json"
+        assert typed(machine, out) and machine.run(f"test -s {COUNTY}/1.json; echo $?") == "0\n"
+
+        # Again, over a command of that name which is somebody else's.
+        machine.run("rm /usr/local/bin/county && echo theirs >/usr/local/bin/county")
+        assert "/usr/local/bin/county is not of Lesson Box and stays" in install(machine, "--county")
+        machine.run("grep theirs /usr/local/bin/county && rm /usr/local/bin/county")
+        install(machine, "--county")
+        county_answers(machine)
+        assert machine.run(secret) == keys
+
+        county_hangs(machine)
+
+        machine.run("cd /srv/src && ./install.sh --county --uninstall")
+        left = machine.run("ls /opt /etc/systemd/system /usr/lib/sysusers.d /usr/local/bin")
+        assert "lessonbox" not in left and "county" not in left, left
+        assert "refused" in machine.run("(echo >/dev/tcp/127.0.0.1/8000)", check=False)
+        assert machine.run(secret) == keys and machine.run(f"ls {COUNTY}/county.toml {COUNTY}/1.json")
+        install(machine, "--county")
+        county_answers(machine)  # what was there is there again
+        assert "lessonbox" not in machine.run("systemctl --failed --plain --no-legend")
+
+
+def county_answers(machine: Machine) -> None:
+    def up() -> bool:
+        return machine.show("lessonbox-county.service", "ActiveState") == "active"
+
+    machine.wait(up, 120, "the county's server runs")
+    assert get(machine, "/healthz", 8000) and "清河县" in get(machine, "/", 8000).decode()
+
+
+def county_hangs(machine: Machine) -> None:
+    """Its pages stand still, its parent does not: systemd begins it anew."""
+    folder = "/run/systemd/system/lessonbox-county.service.d"
+    machine.run(
+        f"mkdir -p {folder} && printf '[Service]\\nWatchdogSec=15\\nTimeoutAbortSec=2\\n' >{folder}/t.conf"
+    )
+    machine.run("systemctl daemon-reload && systemctl restart lessonbox-county")
+    stuck = machine.show("lessonbox-county.service", "MainPID")
+    time.sleep(20)
+    assert machine.show("lessonbox-county.service", "MainPID") == stuck, "one that answers is let be"
+    machine.run(f"for one in $(pgrep -P {stuck}); do kill -STOP $one $(pgrep -P $one); done")
+
+    def another() -> bool:
+        now = machine.show("lessonbox-county.service", "MainPID")
+        return now not in ("0", stuck) and machine.show("lessonbox-county.service", "ActiveState") == "active"
+
+    machine.wait(another, 90, "another server")
+    assert "atchdog" in machine.run("journalctl --no-pager -u lessonbox-county.service | grep -i watchdog")
+    machine.run(f"rm -r {folder} && systemctl daemon-reload && systemctl restart lessonbox-county")
+    county_answers(machine)
+
+
 REFUSED = [
     ('ID=debian\nVERSION_ID="11"\n', "amd64", "Debian 12 or 13"),
     ('ID=ubuntu\nVERSION_ID="24.04"\n', "amd64", "Debian 12 or 13"),
@@ -372,3 +457,37 @@ def test_what_it_cannot_support_is_refused_before_anything_changes(
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
     assert done.returncode == 1 and said in done.stderr, done.stderr
     assert not (top / "opt").is_dir() or not list((top / "opt").iterdir())
+
+
+def test_a_machine_that_has_one_hears_of_all_that_would_change(
+    made: Callable[[int], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """The box that it is it stays; older programs are named before they go."""
+    top, _ = made(12)
+    source = top / "srv" / "dry"
+    copy_sources(source)
+    (top / "srv" / "wh-dry" / "debs").mkdir(parents=True)
+    first = {"box": "b-1", "county": "清河县", "root": {"signed": {}}}
+    files = {"here": first, "same": {**first, "claim": "c1"}, "other": {**first, "box": "b-2"}, "none": {}}
+    for name, told in files.items():
+        (source / f"{name}.json").write_text(json.dumps(told), "utf-8")
+    places = f"{top}/opt/lessonbox.d"
+
+    def install_with(name: str) -> subprocess.CompletedProcess[str]:
+        script = (
+            f"mount -t tmpfs none {top}/opt && mount -t tmpfs none {top}/var/lib"
+            f" && mkdir -p {places}/update-1 {places}/20260101-000000-1 {places}/20260202-000000-1"
+            f" && ln -s lessonbox.d/20260202-000000-1 {top}/opt/lessonbox"
+            f" && mkdir {top}/{DATA} && cp {source}/here.json {top}/{DATA}/enrolment.json"
+            f" && exec chroot {top} /bin/bash /srv/dry/install.sh --dry-run --wheelhouse /srv/wh-dry"
+            f" --enrolment /srv/dry/{name}.json"
+        )
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
+
+    done = install_with("same")
+    assert done.returncode == 0 and done.stdout.endswith("Nothing was changed.\n"), done.stderr
+    gone = re.findall(r"would run: rm -rf /opt/lessonbox.d/(\S+)", done.stdout)
+    assert sorted(gone) == ["20260101-000000-1", "update-1"], "the one that runs stays, for going back"
+    for name, said in (("other", "already box b-1 of 清河县"), ("none", "no enrolment file")):
+        done = install_with(name)
+        assert done.returncode == 1 and said in done.stderr and not done.stdout, (name, done.stderr)

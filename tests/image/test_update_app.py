@@ -127,6 +127,7 @@ def school(tmp_path: Path) -> Any:
         machine.run("mkdir /srv/wh")
         for wheel in wheels.iterdir():
             (machine.top / "srv/wh" / wheel.name).write_bytes(wheel.read_bytes())
+        (machine.top / "srv/wh/update-number").write_text("60\n")  # below the first, above the older one
         install(machine)
         publish(machine)
         install(machine, "--enrolment /srv/school.json")

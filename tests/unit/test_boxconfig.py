@@ -161,3 +161,26 @@ def test_what_cannot_be_read_back_is_not_written() -> None:
 def test_keys_by_other_names() -> None:
     assert key_of(" Wi-Fi SSID ") == "wifi_name" and key_of("学校代码") == "school_code"
     assert key_of("SSH公钥") == "ssh_key" and key_of("") is None and key_of("备注") is None
+
+
+@pytest.mark.parametrize("word", ["", "无", "none", "OFF", "没有", "-"])
+def test_a_word_for_none_clears(word: str) -> None:
+    read = parse_boxconfig(f"代理 = {word}\nuplinks = {word}\n".encode())
+    assert read.config == BoxConfig() and not read.problems and read.cleared == ("proxy", "uplinks")
+    assert parse_boxconfig(f"proxy = {word}\nproxy = 10.0.0.1:80\n".encode()).cleared == ()
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://无", "yes", "校园代理:8080", "http://:80", "[x]:1", "a..b c", "http://-"]
+)
+def test_a_proxy_that_can_be_none_is_refused(proxy: str) -> None:
+    read = parse_boxconfig(f"proxy = {proxy}\n".encode())
+    assert read.config == BoxConfig() and keys_of(read.problems) == ["proxy"]
+
+
+@pytest.mark.parametrize(
+    "proxy", ["proxy:3128", "proxy.school", "10.0.0.1", "[fd00::1]:80", "http://u:p@a.b:1"]
+)
+def test_a_proxy_of_any_common_form(proxy: str) -> None:
+    read = parse_boxconfig(f"proxy = {proxy}\n".encode())
+    assert read.config.proxy.startswith("http://") and not read.problems

@@ -8,10 +8,11 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from appliance.config import BoxPaths
+from appliance.config import BoxPaths, read_enrolment
 from appliance.firstboot.wiring import open_state
 from appliance.health import bundles
 from appliance.health.bundles import blotted, summary
@@ -25,6 +26,7 @@ from appliance.web.pin import set_pin
 from content_sync.adapters.http import Answer
 from content_sync.errors import BusyError, NetworkError
 from content_sync.formats.enrolment import Enrolment, dump_enrolment
+from content_sync.formats.hotspot import hotspot_password
 from content_sync.formats.token import make_token
 from content_sync.ports import Problem
 from tests.unit.small_county import SmallCounty
@@ -58,7 +60,8 @@ def journal(data: Path) -> str:
     """A journal in which programs said more than they should have."""
     paths = BoxPaths(data)
     return "\n".join([
-        f"sync: GET http://county/announce/{TOKEN}", f"init: claim {CLAIM}", f"wpa: psk={WIFI}",
+        f"sync: GET http://county/announce/{TOKEN}", f"init: claim {CLAIM}",
+        f"own Wi-Fi {hotspot_password(read_enrolment(paths))}", f"wpa: psk={WIFI}",
         f"密码：{WIFI}", f"pin: {PIN}",
         paths.key.read_text(), paths.pin.read_text(), paths.enrolment.read_text(),
         f'{{"token_key": "{KEY}", "password": "{WIFI}"}}', f"http://admin:{PROXY}@192.168.1.2/",
@@ -80,12 +83,46 @@ def test_no_secret_gets_into_the_bundle(data: Path) -> None:
         for value in json.loads(paths.pin.read_text()).values()
         if isinstance(value, str) and len(value) > 12
     ]
-    for secret in (CLAIM, KEY, TOKEN, PIN, WIFI, PROXY, *pem, *pin_file):
+    own = hotspot_password(read_enrolment(paths))
+    assert own
+    for secret in (CLAIM, KEY, TOKEN, PIN, WIFI, PROXY, own, *pem, *pin_file):
         for name, text in held.items():
             assert secret not in text, (name, secret)
     assert "E-NETWORK" in held["status.json"] and BOX in held["summary.txt"], "what helps is there"
     assert "192.168.1.2:8080" in held["settings.json"]
     assert "announce/" in held["journal.txt"]
+
+
+@pytest.mark.parametrize(
+    "password",
+    ['ab"cd12345', "ab'cd12345", "pa/ss/w0rd", "p@ss:w0rd#x", "两个 汉字12", "a\\b\\cd12345", "{a},b;cd123"],
+)
+def test_a_password_with_any_sign_in_it_leaves_nothing_behind(data: Path, password: str) -> None:
+    paths = BoxPaths(data)
+    text = paths.config.read_text("utf-8").replace("proxy =", "#").rstrip()
+    for name in ("hotspot_password", "share_password"):
+        text += f"\n{name} = {json.dumps(password, ensure_ascii=False)}"
+    text += f"\nproxy = {json.dumps(f'http://admin:{password}@10.0.0.1:3128', ensure_ascii=False)}\n"
+    paths.config.write_text(text, "utf-8")
+    quoted = quote(password, safe="")
+    said = (
+        f"smb: {password} refused\nGET http://admin:{quoted}@10.0.0.1:3128/\n{text}\n{{'p': {password!r}}}\n"
+    )
+    checks = [{"name": "lan", "message": f"{password}", "code": "E-SETTING"}]
+    made = bundles.make(data, checks, 1_760_000_000, Machine(data, lambda command: said))
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        held = {name: archive.read(name).decode() for name in archive.namelist()}
+    parts = {part for part in re.split(r"\W+", password) if len(part) > 3} or {password}
+    for secret in (password, quoted, *parts):
+        for name, kept in held.items():
+            assert secret not in kept, (name, secret)
+    assert "refused" in held["journal.txt"] and "10.0.0.1" in held["journal.txt"]
+
+
+def test_what_looks_like_a_password_is_blotted_out_to_its_end() -> None:
+    """Where nothing is known: another machine's, or one of before."""
+    assert blotted('{"password": "ab\\"cd12345", "x": 1}') == '{"password": ***, "x": 1}'
+    assert blotted("by http://admin:pa/ss/w0rd@10.0.0.1:3128/ now") == "by http://***@10.0.0.1:3128/ now"
 
 
 def test_the_doctors_own_is_given_where_there_is_a_helper(data: Path, tmp_path: Path) -> None:

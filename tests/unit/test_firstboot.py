@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.config import BoxPaths, load_settings, read_enrolment
 from appliance.firstboot import network
@@ -17,12 +18,12 @@ from appliance.firstboot.console import ISSUE, Trouble, issue, pinyin, refresh, 
 from appliance.firstboot.host import SystemHost
 from appliance.firstboot.wiring import open_state
 from appliance.health.problems import keep, kept
-from appliance.setting_file import with_setting
+from appliance.setting_file import change, with_setting
 from appliance.setup import SetupByPage, blank, enrol
 from appliance.status import read_status
 from content_sync.errors import EnrolError, NotFoundError
 from content_sync.formats.boxconfig import CONFIG_NAME, BoxConfig
-from content_sync.formats.enrolment import Enrolment, dump_enrolment
+from content_sync.formats.enrolment import Enrolment, dump_enrolment, of_one_county, parse_enrolment
 from content_sync.ports import Problem
 from tests.faults.test_firstboot_faults import QuietHost
 from tests.unit.small_county import SmallCounty
@@ -90,6 +91,7 @@ def test_addresses_go_to_the_wifi_where_there_is_one() -> None:
     assert list(cable) == [network.CABLE]
     for line in ("Type=ether", "Address=10.1.2.3/24", "Gateway=10.1.2.1", "DNS=223.5.5.5", "DHCP=no"):
         assert f"{line}\n" in cable[network.CABLE]
+    assert "Gateway" not in network.networks(replace(fixed, lan_gateway="no"))[network.CABLE]
     wifi = network.networks(BoxConfig(wifi_name="x", address="10.1.2.3/24"))
     assert list(wifi) == [network.WIFI] and "Type=wlan\n" in wifi[network.WIFI]
     assert "DHCP=yes" in network.networks(BoxConfig(wifi_name="x"))[network.WIFI]
@@ -154,6 +156,48 @@ def test_what_kept_the_data_from_its_disk_is_told_and_no_claim_is_used_up(
     assert boot(tmp_path).work() == [] and BoxPaths(start.data).enrolment.exists()
 
 
+def test_what_the_card_says_no_more_is_taken_back(tmp_path: Path) -> None:
+    start = boot(
+        tmp_path, b"proxy = 10.0.0.1:80\nuplinks = usb0 metered\nhost_name = lesson-9\nhotspot = on\n"
+    )
+    assert start.work() == [] and load_settings(start.data).text("hotspot") == "on"
+    change(BoxPaths(start.data).config, {"hotspot": "off", "wifi_country": "DE"})  # a page, a hand
+    for unreadable in (b"", b"\xff\xfe\0" * 9):
+        (start.card / CONFIG_NAME).write_bytes(unreadable)
+        boot(tmp_path).work()
+        assert load_settings(start.data).text("proxy") == "http://10.0.0.1:80", "a torn card takes nothing"
+    assert boot(tmp_path, b"# proxy = 10.0.0.1:80\n# host_name = x\n").work() == []
+    settings = load_settings(start.data)
+    assert settings.text("proxy") == "" and settings.texts("uplinks") == ()
+    assert settings.text("host_name") == "lesson"
+    assert (settings.text("hotspot"), settings.text("wifi_country")) == ("off", "DE"), "no card gave these"
+
+
+@pytest.mark.parametrize(("word", "kept"), [("不能", "no"), ("no", "no"), ("能", "yes"), ("也许", "yes")])
+def test_a_lan_that_leads_nowhere(tmp_path: Path, word: str, kept: str) -> None:
+    start = boot(tmp_path, f"局域网能上网 = {word}\nuplinks = usb0 metered\n".encode())
+    assert len(start.work()) == (word == "也许")
+    assert load_settings(start.data).text("lan_gateway") == kept
+    boot(tmp_path, b"uplinks = usb0 metered\n").work()
+    assert load_settings(start.data).text("lan_gateway") == "yes", "the router was mended"
+
+
+def test_a_key_without_a_value_clears_whoever_set_it(tmp_path: Path) -> None:
+    start = boot(tmp_path)
+    start.work()
+    change(BoxPaths(start.data).config, {"proxy": "http://无", "hotspot_name": "x"})
+    assert boot(tmp_path, "代理 = 无\nhotspot_name =\n".encode()).work() == []
+    settings = load_settings(start.data)
+    assert settings.text("proxy") == "" and settings.text("hotspot_name") == ""
+
+
+@pytest.mark.parametrize("letters", [60, 61, 63])
+def test_a_long_name_costs_no_other_line(tmp_path: Path, letters: int) -> None:
+    start = boot(tmp_path, f"host_name = {'a' * letters}\nproxy = 10.0.0.1:80\n".encode())
+    assert [(p.code, p.subject) for p in start.work()] == [("E-CONFIG", CONFIG_NAME)] * (letters > 60)
+    assert load_settings(start.data).text("proxy") == "http://10.0.0.1:80"
+
+
 def test_many_cards_of_noise(tmp_path: Path) -> None:
     chance = random.Random(5)
     words = [
@@ -195,6 +239,22 @@ def test_the_claim_is_erased_and_a_later_start_needs_no_card(tmp_path: Path, pap
     assert boot(tmp_path).work() == []
 
 
+def test_of_used_files_only_its_own_are_erased(tmp_path: Path, papers: list[bytes]) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    kept = {"三年级成绩.used": b"1,2", "a.json.used": b"{}", "enrolment.json.used": papers[1]}
+    for name, content in kept.items():
+        (stick / name).write_bytes(content)
+    for folder in ("x.used", "x.json.lessonbox-used"):
+        (stick / folder).mkdir()
+    (stick / "y.json.lessonbox-used").symlink_to(stick / "a.json.used")
+    (stick / "school.json.lessonbox-used").write_bytes(papers[1][:40])
+    start = boot(tmp_path, b"", papers[0], stick)
+    assert start.work() == [] and BoxPaths(start.data).enrolment.exists()
+    assert {p.name: p.read_bytes() for p in stick.iterdir() if p.is_file() and not p.is_symlink()} == kept
+    assert list(start.card.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "paper", [b"", b"{}", b"\0" * 300, b"\xff\xfe{", b'{"format": "lessonbox-enrolment/1"}']
 )
@@ -206,12 +266,50 @@ def test_a_damaged_enrolment_file_is_told(tmp_path: Path, paper: bytes) -> None:
     assert (start.card / "enrolment.json").read_bytes() == paper
 
 
-def test_another_schools_file_changes_nothing(tmp_path: Path, papers: list[bytes]) -> None:
+@pytest.mark.parametrize("change", [{"school_code": "002"}, {"county": "别的县"}, {"root": {}}])
+def test_another_schools_file_changes_nothing(
+    tmp_path: Path, papers: list[bytes], change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     boot(tmp_path, b"", papers[0]).work()
-    start = boot(tmp_path, b"", papers[1])
-    assert [p.code for p in start.work()] == ["E-ENROL"]
+    there = replace(parse_enrolment(papers[1]), **change)
+    if not there.root:  # a county that was begun anew under its old name
+        monkeypatch.setattr("appliance.setup.usable", lambda content, name: parse_enrolment(content))
+    start = boot(tmp_path, b"", dump_enrolment(there))
+    found = start.work()
+    assert [p.code for p in found] == ["E-OTHER-SCHOOL"] and there.school_code in found[0].message
+    assert start.host.shown == "trouble"  # type: ignore[attr-defined]
     assert read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
-    assert (start.card / "enrolment.json").read_bytes() == papers[1]
+    assert (start.card / "enrolment.json").read_bytes() == dump_enrolment(there)
+
+
+def test_a_new_card_beside_the_schools_old_disk_lets_its_box_go_on(
+    tmp_path: Path, papers: list[bytes]
+) -> None:
+    first = boot(tmp_path, b"", papers[0])
+    first.work()
+    key = BoxPaths(first.data).key.read_bytes()
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / "b.json").write_bytes(papers[1])
+    start = boot(tmp_path, b"", papers[1], stick)
+    assert [p.code for p in start.work()] == ["E-SPARE-CLAIM"]
+    assert start.host.shown == "well", "a notice, no trouble"  # type: ignore[attr-defined]
+    assert read_enrolment(BoxPaths(start.data)).box == "b-" + f"{1:016x}"
+    assert BoxPaths(start.data).key.read_bytes() == key and list(start.card.iterdir()) == []
+    assert (stick / "b.json").read_bytes() == papers[1], "a stick may be for another box"
+    again = boot(tmp_path, b"", b"", stick)
+    assert again.work() == [] and read_status(start.data)["problems"] == [], "told once"
+
+
+def test_files_of_one_county_know_each_other_by_the_roots_keys(papers: list[bytes]) -> None:
+    here = parse_enrolment(papers[0])
+    assert of_one_county(here, parse_enrolment(papers[1]))
+    signed = {**here.root["signed"], "roles": {"root": {"keyids": ["new"], "threshold": 1}}}
+    both = [{"keyid": "new"}, *here.root["signatures"]]
+    rotated = replace(here, root={"signed": signed, "signatures": both})
+    assert of_one_county(here, rotated) and of_one_county(rotated, here)
+    stranger = replace(here, root={"signed": signed, "signatures": [{"keyid": "new"}]})
+    assert not of_one_county(here, stranger) and not of_one_county(replace(here, root={"signed": 3}), here)
 
 
 def test_a_stick_enrols_when_it_can_only_mean_one_box(tmp_path: Path, papers: list[bytes]) -> None:
@@ -379,9 +477,39 @@ def test_problems_are_written_once_and_keep_their_day(tmp_path: Path) -> None:
 def test_a_lamp_blinks_where_there_is_one(tmp_path: Path) -> None:
     lamp = tmp_path / "class/leds/ACT"
     lamp.mkdir(parents=True)
-    host = SystemHost("root", (), tmp_path)
+    (lamp / "trigger").write_text("none [mmc0] timer")
+    host = SystemHost("root", (), tmp_path, tmp_path / "run")
     host.show("well")
-    assert not (lamp / "trigger").exists()
-    host.show("trouble")
-    assert [(lamp / n).read_text() for n in ("trigger", "delay_on", "delay_off")] == ["timer", "100", "900"]
-    SystemHost("root", (), tmp_path / "nothing").show("trouble")
+    assert (lamp / "trigger").read_text() == "none [mmc0] timer"
+    for _ in range(2):
+        host.show("trouble")
+        told = [(lamp / name).read_text() for name in ("trigger", "delay_on", "delay_off")]
+        assert told == ["timer", "100", "900"]
+        (lamp / "trigger").write_text("none mmc0 [timer]")
+    host.show("well")
+    assert (lamp / "trigger").read_text() == "mmc0", "as it was before"
+    SystemHost("root", (), tmp_path / "nothing", tmp_path / "run").show("trouble")
+
+
+def test_the_lamp_follows_an_enrolment_by_page(tmp_path: Path, papers: list[bytes]) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    for number in (0, 1):
+        (stick / f"{number}.json").write_bytes(papers[number])
+    start = boot(tmp_path, b"", b"", stick)
+    assert [p.code for p in start.work()] == ["E-ENROL"], "which of the two?"
+    SetupByPage(start.data, ()).take(papers[1])
+    after = boot(tmp_path)
+    after.enrolled()
+    assert after.host.shown == "well" and read_status(start.data)["problems"] == []  # type: ignore[attr-defined]
+    (start.card / CONFIG_NAME).write_bytes(b"nonsense\n")
+    boot(tmp_path).work()
+    wrong = boot(tmp_path)
+    wrong.enrolled()
+    assert wrong.host.shown == "trouble", "a wrong line is not settled by it"  # type: ignore[attr-defined]
+
+
+def test_the_units_tell_the_lamp() -> None:
+    units = Path(__file__).resolve().parents[2] / "systemd"
+    assert "lessonbox-lamp.service" in (units / "lessonbox-enrolled.target").read_text("utf-8")
+    assert "firstboot --enrolled\n" in (units / "lessonbox-lamp.service").read_text("utf-8")

@@ -12,6 +12,7 @@ import os
 import pty
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ from content_sync.errors import (
     DiskFullError,
     FormatError,
     LessonBoxError,
+    NotFoundError,
+    SetupError,
     SignatureError,
     SourceError,
     TargetError,
@@ -52,6 +55,7 @@ from county.flash.target import Device, opened
 from county.flash.write import HEAD, write_image
 from county.library import Library
 from county.publish.signing import Repository
+from county.receive.database import create
 
 pytestmark = pytest.mark.needs("sfdisk", "mkfs.vfat", "fsck.fat", "mtype", "bmaptool")
 
@@ -370,6 +374,26 @@ def test_a_batch_that_is_cut_off_goes_on(works: Works, tmp_path: Path) -> None:
     assert not list((works.paths.data / "flash").glob("*.enrolment.json"))
 
 
+def test_a_corrected_list_reaches_a_card_that_was_begun(works: Works, tmp_path: Path) -> None:
+    """A broken card, then name and collections are put right: the next card of this box says the new ones."""
+    wrong = schools_of([["学校代码", "学校名称"], ["c1", "清合小学"]], "list").schools[0]
+    right = schools_of(
+        [["学校代码", "学校名称", "收录"], ["c1", "清河小学", "小学/语文/统编版/三年级上册"]], "list"
+    ).schools[0]
+    image, card = works.open(works.packed), blank(tmp_path / "card", 1 << 30)
+    with works.batch() as batch, opened(str(card)) as device:
+        begun = batch.enrolment(wrong, NOW)
+        made = batch.flash(image, right, device, "file", NOW, silent, ())
+    assert (made.box, made.claim, made.school_name) == (begun.box, begun.claim, "清河小学")
+    on_card = parse_enrolment(run("mtype", "-i", f"{card}@@{FAT_AT}", "::/enrolment.json"))
+    assert on_card == made
+    with Library.open(works.paths.library_db) as library:
+        row = library.box(made.box)
+    assert (
+        row is not None and row.school_name == "清河小学" and row.collections == right.collections != ("*",)
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
@@ -576,6 +600,31 @@ def test_the_command(works: Works, tmp_path: Path, county: Callable[..., tuple[i
     assert code == 2 and "no removable disk" in errors
     code, _, errors = county(*asked[:-1], tmp_path / "none", "--yes")
     assert code == 2 and "no removable disk" in errors
+
+
+def test_an_enrolment_that_no_box_used_is_forgotten(
+    works: Works, county: Callable[..., tuple[int, str, str]]
+) -> None:
+    """A card beside an old disk leaves a box that never reports; one that has reported is not forgotten."""
+    school = schools_of([["学校代码", "学校名称"], ["f1", "一小"]], "list").schools[0]
+    with works.batch() as batch:
+        box = batch.enrolment(school, NOW).box
+        assert setup.forget(works.paths, box).school_name == "一小"
+        with pytest.raises(NotFoundError):
+            setup.forget(works.paths, box)
+        assert batch.enrolment(school, NOW).box == box, "a card that was begun gets its row again"
+    create(works.paths.reports_db)
+    connection = sqlite3.connect(works.paths.reports_db)
+    connection.execute("INSERT INTO box_key VALUES (?, 'ab', ?)", (box, NOW))
+    connection.commit()
+    with pytest.raises(SetupError):
+        setup.forget(works.paths, box)
+    connection.execute("DELETE FROM box_key")
+    connection.commit()
+    connection.close()
+    assert county("forget", box)[0] == 0
+    with Library.open(works.paths.library_db) as library:
+        assert library.box(box) is None
 
 
 def test_it_asks(works: Works, tmp_path: Path) -> None:

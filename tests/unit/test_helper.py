@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from appliance import helper
+from appliance.disks import Disk
 from appliance.health.mending import LONG_UP, mend
 from appliance.helped import ClockSetter, Helper
 from content_sync.core.timefloor import DOUBT, SLACK, TimeFloor
@@ -33,6 +34,7 @@ class Mounted:
     label: str = "课"
     mounts: dict[str, str] = field(default_factory=lambda: {STICK: "/dev/sda1"})
     disks: list[dict[str, object]] = field(default_factory=list)
+    usb: list[Disk] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     clock: ManualClock = field(default_factory=ManualClock)
@@ -50,7 +52,9 @@ class Mounted:
 
     @property
     def machine(self) -> helper.Machine:
-        return helper.Machine(self.run, self.times.append, self.clock, self.data, lambda: self.mounts)
+        return helper.Machine(
+            self.run, self.times.append, self.clock, self.data, lambda: self.mounts, lambda: self.usb
+        )
 
     def tell(self, **changed: object) -> None:
         said = {
@@ -148,6 +152,20 @@ def test_a_disk_that_the_machine_uses_is_no_stick(box: Mounted) -> None:
     assert not box.ran
     assert helper.plugged("sdb1", box.machine) == "课", "as it is mounted already"
     assert helper.plugged("sdc1", box.machine) == "课-2"
+
+
+def test_a_disk_is_made_only_where_it_is_the_very_one(box: Mounted) -> None:
+    box.usb = [Disk("sda", 7, "Ultra", 256 * 10**9), Disk("sdb", 8, "Own", 64 * 10**9, ready=True)]
+    for name in ("", "sda", "sda-6", "sdb-8", "sda-7 x", "../sda-7", "sdaa-7"):
+        assert box.ask(f"make-disk {name}\n".encode()).startswith("E-NOT-FOUND"), name
+        with pytest.raises(NotFoundError):
+            helper.format_disk(name, box.machine)
+    assert not box.ran
+    assert box.ask(b"make-disk sda-7\n") == "ok"
+    assert box.ran == [f"systemd-mount --umount {STICK}", "systemctl start lessonbox-disk@sda-7.service"]
+    helper.format_disk("sda-7", box.machine)
+    assert box.ran[2].startswith("wipefs --all") and box.ran[3].startswith("mkfs.ext4 ")
+    assert box.ran[2].endswith(" /dev/sda") and box.ran[3].endswith(" -L lessonbox-disk /dev/sda")
 
 
 @pytest.mark.parametrize(
@@ -296,3 +314,11 @@ def test_who_asks_for_a_restart_is_answered_though_the_helper_is_told_to_end(tmp
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "ok\n")
+
+
+def test_a_command_that_goes_down_with_the_system_has_done_its_work() -> None:
+    """`systemctl reboot` may be ended by the shutdown that it asked for."""
+    assert helper.run_command(["sh", "-c", "echo asked; kill -TERM $$"]) == "asked\n"
+    for ended in ("kill -KILL $$", "exit 3"):
+        with pytest.raises(StorageError):
+            helper.run_command(["sh", "-c", ended])

@@ -69,6 +69,26 @@ def test_imager_offers_each_image_for_its_boards(tmp_path: Path, arch: str, devi
     assert ("Raspberry Pi" in entry["name"]) == bool(devices)
 
 
+def test_imagers_list_gets_whole_addresses(tmp_path: Path) -> None:
+    """As built it has file names alone, which Imager does not take; moved again, it is corrected again."""
+    folder = tmp_path / "课 箱"
+    folder.mkdir()
+    (folder / "box.img").write_bytes(b"image")
+    (folder / "box.img.xz").write_bytes(b"packed")
+    script, file = ROOT / "images" / "os_list.py", folder / "box.os_list.json"
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    file.write_bytes(
+        subprocess.check_output([sys.executable, script, folder / "box", "1.0", "arm64"], env=env)
+    )
+    for address in ("https://county.example/images/", ""):
+        subprocess.run([sys.executable, script, "--at", file, *filter(None, [address])], check=True)
+        (entry,) = json.loads(file.read_text("utf-8"))["os_list"]
+        base = address.rstrip("/") or folder.as_uri()
+        assert (entry["url"], entry["bmap_url"]) == (f"{base}/box.img.xz", f"{base}/box.bmap")
+        assert entry["icon"] == f"{base}/box.icon.png" and entry["init_format"] == "rpi-preseed"
+    assert sorted(path.name for path in folder.iterdir()) == ["box.img", "box.img.xz", "box.os_list.json"]
+
+
 def tree(name: str, values: dict[str, bytes], *children: bytes) -> bytes:
     """A node as it stands in a flattened tree; names lie in `NAMES`."""
     data = struct.pack(">I", 1) + name.encode() + b"\0" * (4 - len(name) % 4)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import BOX_SETTINGS, BoxPaths, has_line, load_settings
+from appliance.firstboot import network
 from appliance.network import hotspot, names, shares, ssdp
 from appliance.network.answering import Answerer
 from appliance.network.lines import Line, free_radio, lines, parse_uplinks
@@ -24,6 +25,7 @@ from appliance.setting_file import change
 from appliance.setup import blank
 from content_sync.adapters.metering import InterfaceMeter, is_modem
 from content_sync.errors import SettingError
+from content_sync.formats.boxconfig import BoxConfig
 from content_sync.formats.enrolment import Enrolment
 from content_sync.formats.hotspot import hotspot_name, hotspot_password, psk
 from content_sync.settings import Settings
@@ -356,6 +358,16 @@ def test_roots_part_lays_files_and_takes_them_away(tmp_path: Path, monkeypatch: 
         "systemctl --no-block restart lessonbox-share.service",
     ]  # fmt: skip
     assert prepare() and did == []  # nothing changed: nothing is disturbed
+    change(BoxPaths(data).config, {"lan_gateway": "no"})
+    added = [name for name in prepare() if "no-gateway" in name]
+    assert did == ["networkctl reload"] and [Path(name).parent.name for name in added] == [
+        "10-lessonbox-cable.network.d", "10-lessonbox-wifi.network.d", "80-lan.network.d",
+    ]  # fmt: skip
+    assert "[DHCPv4]\nUseGateway=no\n" in (run / added[2]).read_text("utf-8")
+    assert all(set(network.networks(config)) <= {Path(one).parent.name.removesuffix(".d") for one in added}
+               for config in (BoxConfig(wifi_name="x"), BoxConfig(address="10.0.0.2/8")))  # fmt: skip
+    change(BoxPaths(data).config, {"lan_gateway": "yes"})
+    assert not any("gateway" in name for name in prepare()) and did == ["networkctl reload"]
     change(
         BoxPaths(data).config, {"uplinks": (), "receiver_share": "", "receiver_user": "", "share_drop": False}
     )

@@ -13,6 +13,7 @@ import pytest
 from werkzeug.test import Client
 
 from appliance import asked, digits, sticks
+from appliance.disks import Disk
 from appliance.school.database import School
 from appliance.web import troubles
 from appliance.web.app import Board, create_app
@@ -39,6 +40,7 @@ class Machine:
         self.plugged: list[sticks.Stick] = [sticks.Stick("/media/x", "<b>盘", 8_000_000_000, 5_000_000_000)]
         self.restarts = 0
         self.helper = self.busy = False
+        self.usb: list[Disk] | None = None
         self.asked: list[str] = []
 
     def sticks(self) -> Sequence[sticks.Stick]:
@@ -55,6 +57,14 @@ class Machine:
 
     def power_off(self) -> None:
         self.asked.append("poweroff")
+
+    def disks(self) -> list[Disk] | None:
+        return self.usb
+
+    def make_disk(self, token: str) -> None:
+        self.asked.append(f"make-disk {token}")
+        if self.busy:
+            raise StorageError("mkfs.ext4: no")
 
     def unmount(self, name: str) -> None:
         self.asked.append(f"unmount {name}")
@@ -366,6 +376,28 @@ def test_a_stick_is_let_go(site: Site) -> None:
     assert "还在用" in page.text
     site.post("/school/stick/use", secret=secret, do="unmount", path="/etc")
     assert len(site.machine.asked) == 2, "only what is mounted"
+
+
+def test_a_disk_is_made_by_who_wrote_its_size(site: Site) -> None:
+    """Behind the PIN, never by one tap, never another disk than the one that was shown."""
+    secret, path = site.enter(), "/school/disk"
+    site.machine.helper = True
+    assert site.get(path).status_code == 404 and path not in site.get("/school/space").text
+    site.machine.usb = []
+    assert path in site.get("/school/space").text and "插到课箱上" in site.get(path).text
+    site.machine.usb = [Disk("sda", 7, "<i>Ultra", 256_060_514_304, ("照片", "ntfs"), 12_000_000_000)]
+    page = site.get(path).text
+    assert "&lt;i&gt;Ultra" in page and "照片、ntfs" in page and 'value="sda-7"' in page
+    for form in ({}, {"disk": "sda-7"}, {"disk": "sda-7", "number": "1"}, {"disk": "sda-6", "number": "256"}):
+        assert "什么都没有动" in site.post(path, secret=secret, **form).text
+    assert not site.machine.asked
+    assert "硬盘做好了" in site.post(path, secret=secret, disk="sda-7", number=" 256gb ").text
+    assert site.machine.asked == ["make-disk sda-7"]
+    site.machine.busy = True
+    assert "mkfs.ext4: no" in site.post(path, secret=secret, disk="sda-7", number="256").text
+    site.machine.usb = [Disk("sda", 7, "Ultra", 256_060_514_304, ("lessonbox-disk",), None, True)]
+    page = site.post(path, secret=secret, disk="sda-7", number="256").text
+    assert "已经是放课的硬盘" in page and len(site.machine.asked) == 2
 
 
 # What it says

@@ -4,7 +4,10 @@ from."""
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,13 +24,14 @@ from appliance.update.loader import Loader
 from appliance.update.machine import Machine
 from appliance.update.offering import Offering
 from appliance.update.paper import OFFER, read_offer
-from appliance.update.program import install, is_quiet, tell
+from appliance.update.program import _known, install, is_quiet, tell
 from appliance.update.programs import Programs, Switch
 from appliance.update.quiet import quiet
 from appliance.update.slots import Slots, State
 from appliance.update.system import System
 from appliance.usage.outbox import Outbox
 from appliance.usage.records import take_updates
+from content_sync.adapters import files
 from content_sync.adapters.sqlite import StateReader
 from content_sync.core.budget import Budget, Known
 from content_sync.errors import (
@@ -418,7 +422,6 @@ def test_whatever_write_is_the_last_before_the_power_goes_the_box_starts(
 ) -> None:
     """Each of the durable steps of install, trial and confirmation cut off: the next starts come to a
     system that is whole, and the update goes through in the end."""
-    import os
 
     class Cut(BaseException):
         pass
@@ -446,8 +449,6 @@ def test_whatever_write_is_the_last_before_the_power_goes_the_box_starts(
             for _ in range(3):
                 if step(rig) == "armed":
                     break
-
-    import shutil
 
     saved = rig.folder.with_name("saved")
     shutil.copytree(rig.folder, saved)
@@ -504,7 +505,106 @@ def test_a_rollback_keeps_every_record_that_was_acknowledged_meanwhile(tmp_path:
     with closing(sqlite3.connect(data / "outbox.db")) as db:
         assert db.execute("SELECT value FROM meta").fetchone() == ("8",)
     assert (data / "usage.db.after-9").is_file()
-    assert kept.put_back(data, place, 9) == []  # cut off and run again
+    assert kept.put_back(data, place, 9) == []  # run again
+
+
+def ended(act: Callable[[], object]) -> int:
+    """What a process that does only this, and cleans up nothing behind itself, ends with."""
+    child = os.fork()
+    if not child:
+        try:
+            act()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_wherever_a_rollback_is_cut_off_no_database_is_lost(tmp_path: Path) -> None:
+    """Ended at every line of it, those that copy bytes too: the databases are there and
+    whole, and the next run comes to what one run would have come to."""
+    data, place, saved = tmp_path / "data", tmp_path / "before", tmp_path / "saved"
+    data.mkdir()
+    made = "CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL)"
+    for name in kept.DATABASES:
+        table(data / name, 1, "PRAGMA journal_mode = WAL", made, "INSERT INTO event (what) VALUES ('one')")
+    kept.keep(data, place)
+
+    def tried() -> None:  # power goes while they are open: what the trial wrote lies in -wal
+        for name in kept.DATABASES[:1]:
+            db = sqlite3.connect(data / name)
+            db.executescript(
+                "ALTER TABLE event ADD COLUMN more TEXT; PRAGMA user_version = 2;"
+                "INSERT INTO event (what, more) VALUES ('two', 'x')"
+            )
+        os._exit(0)
+
+    assert ended(tried) == 0 and (data / "usage.db-wal").stat().st_size
+    shutil.copytree(tmp_path, saved)
+    followed = {kept.__file__, files.__file__}
+
+    def cut_at(line: int) -> bool:
+        """Whether it came to that line of all that are run, and ended there."""
+        left = line
+
+        def follow(frame: Any, event: str, _: Any) -> Any:
+            nonlocal left
+            code = frame.f_code
+            if code.co_filename not in followed and code.co_name != "copyfileobj":
+                return None
+            if event == "line":
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+            return follow
+
+        def act() -> None:
+            sys.settrace(follow)
+            kept.put_back(data, place, 9)
+
+        code = ended(act)
+        assert code in (0, 9)
+        return code == 9
+
+    line = 0
+    while True:
+        for folder in (data, place):
+            shutil.rmtree(folder)
+            shutil.copytree(saved / folder.name, folder)
+        cut = cut_at(line)
+        for name in kept.DATABASES:
+            assert (data / name).stat().st_size, f"{name}, cut at {line}"
+        kept.put_back(data, place, 9)
+        for name in kept.DATABASES:
+            with closing(sqlite3.connect(data / name)) as db:
+                assert db.execute("PRAGMA user_version").fetchone() == (1,), (name, line)
+                told = [what for (what,) in db.execute("SELECT what FROM event ORDER BY id")]
+            assert told == (["one", "two"] if name == "usage.db" else ["one"]), (name, line)
+        with closing(sqlite3.connect(data / "usage.db.after-9")) as db:
+            assert db.execute("SELECT more FROM event WHERE what = 'two'").fetchone() == ("x",), line
+        line += 1
+        if not cut:
+            break
+    assert line > 100
+
+
+@pytest.mark.parametrize("aside", [True, False])
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_database_that_a_trial_lost_is_put_back(tmp_path: Path, aside: bool, empty: bool) -> None:
+    """Gone, or without a byte: from the newer file that was put aside, else as it was before."""
+    data, place = tmp_path / "data", tmp_path / "before"
+    data.mkdir()
+    table(
+        data / "usage.db", 1, "CREATE TABLE event (what TEXT PRIMARY KEY)", "INSERT INTO event VALUES ('one')"
+    )
+    kept.keep(data, place)
+    table(data / "usage.db", 2, "INSERT INTO event VALUES ('two')")
+    (data / "usage.db").rename(data / ("usage.db.after-9" if aside else "gone"))
+    if empty:
+        (data / "usage.db").touch()
+    assert kept.put_back(data, place, 9) == ["usage.db"]
+    with closing(sqlite3.connect(data / "usage.db")) as db:
+        assert db.execute("SELECT count(*) FROM event").fetchone() == (2 if aside else 1,)
 
 
 # When
@@ -585,6 +685,24 @@ def test_new_programs_take_the_place_of_the_old_ones_only_when_they_are_well(
         programs.check_newer(second)
     with pytest.raises(RollbackError):
         programs.check_newer(first)
+
+
+def test_what_install_has_put_there_since_is_not_taken_back(county: UpdateCounty, programs: Programs) -> None:
+    (programs.machine.link / "update-number").write_text("13\n")
+    older, newer = wheels(county, programs, 12), wheels(county, programs, 14)
+    with pytest.raises(RollbackError, match="this box has 13"):
+        programs.stage(older)
+    programs.stage(newer)
+    assert programs.switch(newer) == "" and programs.machine.running() == (14, "")
+    # install.sh again, from what the county will publish too: nothing to say.
+    (programs.machine.places / "by-hand").mkdir()
+    (programs.machine.places / "by-hand/update-number").write_text("15\n")
+    programs.machine.link.unlink()
+    programs.machine.link.symlink_to(programs.machine.places / "by-hand")
+    same = wheels(county, programs, 15)
+    with pytest.raises(RollbackError):
+        programs.check_newer(same)
+    assert _known(programs, same) and not _known(programs, older)
 
 
 def test_power_that_goes_while_new_programs_are_tried_brings_back_the_old_ones(
