@@ -211,8 +211,8 @@ def _flask(board: Board) -> Flask:
     assets.install(app)
     addresses.install(app)
     app.jinja_env.globals.update(
-        subject=words.subject, known=words.known, where=words.where, subject_tag=words.tag,
-        title_class=words.title_class, minutes=words.minutes, size_text=words.size,
+        subject=words.subject, known=words.known, where=words.where, called=words.called,
+        subject_tag=words.tag, title_class=words.title_class, minutes=words.minutes, size_text=words.size,
         unit_parts=words.unit_parts, kinds=words.KIND_WORDS, kind_words=words.KIND_WORDS,
         grade_mark=words.grade_mark, period_word=schedule.period_word, number_word=schedule.number_word,
         time_text=time_text, is_tv=is_tv,

@@ -124,11 +124,11 @@ AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
         "opds:Opds": (
             ("/opds/search.xml", "description", "GET"),
             ("/opds", "atom", "GET"),
-            ("/opds/<any(new,search):where>", "atom_list", "GET", "atom"),
-            ("/opds/<any(subject,volume):where>/<name>", "atom_of", "GET", "atom"),
+            ("/opds/<any(new,search,recorded,received):where>", "atom_list", "GET", "atom"),
+            ("/opds/<any(subject,volume,shelf):where>/<name>", "atom_of", "GET", "atom"),
             ("/opds/v2", "json", "GET"),
-            ("/opds/v2/<any(new,search):where>", "json_list", "GET", "json"),
-            ("/opds/v2/<any(subject,volume):where>/<name>", "json_of", "GET", "json"),
+            ("/opds/v2/<any(new,search,recorded,received):where>", "json_list", "GET", "json"),
+            ("/opds/v2/<any(subject,volume,shelf):where>/<name>", "json_of", "GET", "json"),
         )
     },
 }

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, current_app, g, make_response, redirect, render_template, request, url_for
-from msgspec import Struct
+from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.web import shelves, words
-from appliance.web.i18n import N_
+from appliance.web.aisles import SHELVES, aisles
 from appliance.web.views import GRADE_COOKIE, YEAR, Views, page_number, recent
 from content_sync.formats.shelf import shelf_of
 from content_sync.ports import CollectionRow, LessonRow
@@ -21,22 +20,6 @@ _FEW = 12
 _KINDS = 5
 _LISTED = 40
 _OF_SERIES = 6
-#: Special shelf -> its name and icon.
-_AISLES = {
-    "recorded": (N_("名师课堂"), "play"),
-    "topics": (N_("专题教育"), "star"),
-    "training": (N_("教师培训"), "board"),
-    "community": (N_("社区学习"), "flag"),
-}
-
-
-class Aisle(Struct, frozen=True):
-    """A way to what stands beside the volumes: its name, icon and address, and how many lessons are there."""
-
-    name: str
-    icon: str
-    address: str
-    lessons: int | None = None
 
 
 def kinds_of(rows: Iterable[LessonRow]) -> dict[str, int]:
@@ -68,7 +51,9 @@ class Browse(Views):
             now = [c for c in its if c.volume in (volume, "全一册") or not volume]
             groups.append((grade, now or its, [c for c in its if c not in now] if now else []))
         response = make_response(
-            render_template("browse.html", groups=groups, grades=grades, shown=shown, aisles=self._aisles())
+            render_template(
+                "browse.html", groups=groups, grades=grades, shown=shown, aisles=aisles(self.reader)
+            )
         )
         if wished in grades:
             response.set_cookie(GRADE_COOKIE, wished, max_age=YEAR, httponly=True, samesite="Lax")
@@ -92,28 +77,6 @@ class Browse(Views):
             for c in books
             if (c.subject, editions.get(c.subject)) not in has or c.edition == editions[c.subject]
         ]
-
-    def _aisles(self) -> list[Aisle]:
-        """What stands beside the volumes, as far as there is something."""
-        counts: dict[str, int] = {}
-        for c in self.collections().values():
-            if shelf := shelf_of(c.stage):
-                counts[shelf] = counts.get(shelf, 0) + c.lessons
-        if "recorded" not in counts and self.reader.holds_kind("recorded"):
-            counts["recorded"] = 0
-        found = [
-            Aisle(name, icon, url_for("pages.shelf", shelf=shelf), counts[shelf] or None)
-            for shelf, (name, icon) in _AISLES.items()
-            if shelf in counts
-        ]
-        found.append(Aisle(N_("最近新到"), "clock", url_for("pages.new")))
-        for name, icon, endpoint in (
-            (words.OWN_SHELF, "pen", "local.shelf"),
-            (N_("收到的文件"), "usb", "received.shelf"),
-        ):
-            if endpoint in current_app.view_functions:
-                found.append(Aisle(name, icon, url_for(endpoint)))
-        return found
 
     def _subject(self, subject: str) -> Answer:
         chosen = [
@@ -155,7 +118,7 @@ class Browse(Views):
         }
 
     def shelf(self, shelf: str) -> str:
-        if shelf not in _AISLES:
+        if shelf not in SHELVES:
             abort(404)
         series = [c for c in self.collections().values() if shelf_of(c.stage) == shelf]
         groups = [
@@ -168,7 +131,7 @@ class Browse(Views):
             having = [row for row in self.reader.with_kind("recorded") if row.collection not in own]
             recorded = self._listing(having, "recorded")
         return render_template(
-            "shelf.html", shelf=shelf, name=_AISLES[shelf][0], groups=groups, most=_OF_SERIES, **recorded
+            "shelf.html", shelf=shelf, name=SHELVES[shelf][0], groups=groups, most=_OF_SERIES, **recorded
         )
 
     def volume(self, collection: str) -> str:

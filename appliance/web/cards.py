@@ -16,7 +16,7 @@ from appliance.school.cards import Card, Seen
 from appliance.school.rooms import rooms
 from appliance.web.door import Door
 from appliance.web.guard import Guard
-from appliance.web.views import OfSchool
+from appliance.web.views import OfSchool, is_tv
 from content_sync.errors import FormatError, LessonBoxError, TooBigError
 from content_sync.formats.policy import MAX_NOTE, parse_cards
 from content_sync.ports import CollectionRow, LessonRow
@@ -105,8 +105,10 @@ class Cards(OfSchool):
             book.forget(self.school, {card.id for card in self._all()})
             book.mark(self.school, identity, spot, asked == "open", away, self._now())
         if asked == "open" and found.row is not None:
-            return redirect(url_for("pages.lesson", lesson=found.card.lesson), 303)
-        return redirect(url_for("cards.here" if request.form.get("here") else "pages.home"), 303)
+            page = "tv.lesson" if is_tv() else "pages.lesson"
+            return redirect(url_for(page, lesson=found.card.lesson), 303)
+        home = "tv.home" if is_tv() else "pages.home"
+        return redirect(url_for("cards.here" if request.form.get("here") else home), 303)
 
     # the office
 

@@ -18,7 +18,7 @@ from werkzeug.wsgi import get_input_stream
 from appliance.school import uploads
 from appliance.school.films import starts_late
 from appliance.school.uploads import Receiving, Uploads
-from appliance.web import words
+from appliance.web import shelves, words
 from appliance.web.i18n import N_, gettext
 from appliance.web.views import Guarded
 from content_sync.adapters.files import read_capped
@@ -78,7 +78,7 @@ class LocalPages(Guarded):
 
     def _facts(self) -> dict[str, Any]:
         """What each of these pages shows."""
-        subjects = [c.subject for c in self.reader.collections()]
+        subjects = [c.subject for c in self.reader.collections() if shelves.is_textbook(c)]
         return {
             "subjects": list(dict.fromkeys([*subjects, *words.SUBJECT_NAMES, OTHER])),
             "grades": [*GRADES, ANY_GRADE],

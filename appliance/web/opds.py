@@ -16,12 +16,16 @@ from flask import Response, abort, current_app, jsonify, request, url_for
 from msgspec import Struct, field
 
 from appliance.web import shelves, words
+from appliance.web.aisles import SHELVES
 from appliance.web.api import file_url
 from appliance.web.content import media_type
 from appliance.web.i18n import gettext
+from appliance.web.received import received_url
 from appliance.web.views import Views, page_number
 from content_sync.errors import LessonBoxError
 from content_sync.formats.lesson import Lesson, Resource
+from content_sync.formats.received import ReceivedItem
+from content_sync.formats.shelf import LOCAL, shelf_of
 from content_sync.ports import CollectionRow, LessonRow
 
 _ATOM = "application/atom+xml;profile=opds-catalog"
@@ -32,6 +36,9 @@ _THUMB = "http://opds-spec.org/image/thumbnail"
 _IMAGE = "http://opds-spec.org/image"
 _FACET = "http://opds-spec.org/facet"
 _PER_PAGE = 50
+OWN = "own"
+#: What stands beside the textbooks, as the pages' shelves do.
+_ASIDE = {shelf: name for shelf, (name, _) in SHELVES.items()} | {OWN: words.OWN_SHELF}
 _NAMESPACES = (
     'xmlns="http://www.w3.org/2005/Atom" xmlns:dc="http://purl.org/dc/terms/"'
     ' xmlns:opds="http://opds-spec.org/2010/catalog" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/"'
@@ -76,6 +83,7 @@ class Feed(Struct):
     path: str
     shelves: list[Shelf] = field(default_factory=list)
     books: list[Book] = field(default_factory=list)
+    files: list[ReceivedItem] = field(default_factory=list)
     page: int = 1
     total: int = 0
     facets: list[tuple[str, str, int, bool]] = field(default_factory=list)
@@ -112,28 +120,84 @@ class Opds(Views):
     def _root(self) -> Feed:
         school = self.reader.meta("school_name") or gettext("课箱")
         feed = Feed("root", f"{school} {gettext('课箱')}" if school != gettext("课箱") else school, "")
-        here = [c for c in self.reader.collections() if c.present]
         fresh = shelves.arrivals(self.reader, self.board.clock.wall())
         if fresh:
             said = gettext("最近新到的课")
             feed.shelves.append(Shelf("new", gettext("最近新到"), "/new", said, "acquisition", len(fresh)))
+        here = self._here()
         for first in shelves.subjects(here):
             subject = shelves.subject_of(first)
             own = [c for c in here if shelves.subject_of(c) == subject]
             said = gettext("%(n)s册") % {"n": len(own)}
             name = f"{words.known(first.stage)} {words.subject(first.subject).name}"
             feed.shelves.append(Shelf(subject, name, f"/subject/{subject}", said, "navigation", len(own)))
+        for shelf, name in _ASIDE.items():
+            lessons = sum(entry.count for entry in self._entries(shelf))
+            if lessons:
+                said = _lessons(lessons)
+                feed.shelves.append(
+                    Shelf(shelf, gettext(name), f"/shelf/{shelf}", said, "navigation", lessons)
+                )
+        files = len(self.reader.received())
+        if files:
+            said = gettext("非县里签发，由本校自己留下")
+            feed.shelves.append(
+                Shelf("received", gettext("收到的文件"), "/received", said, "acquisition", files)
+            )
         return feed
 
+    def _here(self) -> list[CollectionRow]:
+        return [c for c in self.reader.places().values() if c.present]
+
     def _subject(self, subject: str) -> Feed:
-        own = [c for c in self.reader.collections() if shelves.subject_of(c) == subject and c.present]
+        own = [c for c in self._here() if shelves.subject_of(c) == subject and shelves.is_textbook(c)]
         if not own:
             abort(404)
         feed = Feed(subject, words.subject(own[0].subject).name, f"/subject/{subject}")
         for c in shelves.in_order(own):
-            name = f"{words.subject(c.subject).name} {words.known(c.grade)} {words.known(c.volume)}"
-            said = f"{words.known(c.edition)} {gettext('%(n)s课') % {'n': c.present}}"
-            feed.shelves.append(Shelf(c.id, name, f"/volume/{c.id}", said, "acquisition", c.present))
+            said = f"{words.known(c.edition)} {_lessons(c.present)}"
+            feed.shelves.append(
+                Shelf(c.id, words.called(c), f"/volume/{c.id}", said, "acquisition", c.present)
+            )
+        return feed
+
+    def _entries(self, shelf: str) -> list[Shelf]:
+        """What stands on a shelf beside the textbooks."""
+        found = []
+        for c in self._here():
+            if shelf == OWN and c.id.startswith(LOCAL):
+                name = f"{words.subject(c.subject).name} {words.known(c.grade)}"
+            elif shelf_of(c.stage) == shelf:
+                name = words.called(c)
+            else:
+                continue
+            found.append(Shelf(c.id, name, f"/volume/{c.id}", _lessons(c.present), "acquisition", c.present))
+        if shelf == "recorded" and (lessons := len(self._recorded())):
+            name, said = gettext("课本里的课堂实录"), _lessons(lessons)
+            found.append(Shelf("recorded:volumes", name, "/recorded", said, "acquisition", lessons))
+        return found
+
+    def _shelf(self, shelf: str) -> Feed:
+        entries = self._entries(shelf) if shelf in _ASIDE else []
+        if not entries:
+            abort(404)
+        return Feed(f"shelf:{shelf}", gettext(_ASIDE[shelf]), f"/shelf/{shelf}", entries)
+
+    def _recorded(self) -> list[LessonRow]:
+        """Lessons of textbooks that hold a recorded class."""
+        books = {c.id for c in self._here() if shelves.is_textbook(c)}
+        return [row for row in self.reader.with_kind("recorded") if row.present and row.collection in books]
+
+    def _of_volumes(self) -> Feed:
+        return self._paged(
+            Feed("recorded:volumes", gettext("课本里的课堂实录"), "/recorded"), self._recorded()
+        )
+
+    def _received(self) -> Feed:
+        feed, items = Feed("received", gettext("收到的文件"), "/received"), self.reader.received()
+        feed.total = len(items)
+        feed.page = page_number("page", feed.pages)
+        feed.files = items[(feed.page - 1) * _PER_PAGE : feed.page * _PER_PAGE]
         return feed
 
     def _books(self, rows: Iterable[LessonRow]) -> list[Book]:
@@ -152,8 +216,7 @@ class Opds(Views):
         kind = request.args.get("kind", "")
         rows = self.reader.lessons(collection, "present")
         kinds = dict.fromkeys(name for row in rows for name in row.kinds if name in words.KIND_WORDS)
-        name = f"{words.subject(place.subject).name} {words.known(place.grade)} {words.known(place.volume)}"
-        feed = Feed(collection, name, f"/volume/{collection}")
+        feed = Feed(collection, words.called(place), f"/volume/{collection}")
         feed.facets = [("", gettext("全部"), len(rows), kind not in kinds)] + [
             (one, gettext(words.KIND_WORDS[one][0]), sum(one in row.kinds for row in rows), one == kind)
             for one in kinds
@@ -184,10 +247,11 @@ class Opds(Views):
 
     def feed(self, where: str, name: str = "") -> Feed:
         """The feed of an address."""
-        makers = {"subject": self._subject, "volume": self._volume}
+        makers = {"subject": self._subject, "volume": self._volume, "shelf": self._shelf}
         if name:
             return makers[where](name)
-        return {"": self._root, "new": self._new, "search": self._search}[where]()
+        lists = {"": self._root, "new": self._new, "search": self._search}
+        return (lists | {"recorded": self._of_volumes, "received": self._received})[where]()
 
     # OPDS 1.2
 
@@ -196,7 +260,9 @@ class Opds(Views):
         feed = self.feed(where, name)
         kind = NAVIGATION if feed.shelves or not where else ACQUISITION
         query = _query(feed)
-        updated = max([self._issued(), *map(self._updated, feed.books)])
+        updated = max(
+            [self._issued(), *map(self._updated, feed.books), *(int(item.at) for item in feed.files)]
+        )
         base = "/opds"
         lines = [
             '<?xml version="1.0" encoding="UTF-8"?>',
@@ -230,6 +296,7 @@ class Opds(Views):
                 "</entry>",
             ]
         lines += [self._entry(book) for book in feed.books]
+        lines += [self._file_entry(item) for item in feed.files]
         return Response("\n".join([*lines, "</feed>\n"]), mimetype=None, content_type=f"{kind};charset=utf-8")
 
     def _publisher(self) -> str:
@@ -248,13 +315,29 @@ class Opds(Views):
         ]
         if lesson.licence:
             lines.append(f"<rights>{escape(lesson.licence)}</rights>")
-        for term in dict.fromkeys((place.subject, place.grade, place.volume)):
+        for term in _terms(place):
             lines.append(f'<category term="{escape(term)}" label="{escape(words.known(term))}"/>')
         for link in _links(lesson):
             lines.append(_atom_link(link))
         page = url_for("pages.lesson", lesson=row.id)
         lines.append(_atom_link(Link("alternate", page, "text/html", gettext("打开这课"))))
         return "\n".join([*lines, "</entry>"])
+
+    def _school(self) -> str:
+        return self.reader.meta("school_name") or gettext("课箱")
+
+    def _file_entry(self, item: ReceivedItem) -> str:
+        more = (("length", str(item.file.length)),)
+        return "\n".join(
+            [
+                f"<entry><id>{escape(_file_id(item))}</id><title>{escape(item.name)}</title>",
+                f"<updated>{_time(int(item.at))}</updated>",
+                f"<author><name>{escape(self._school())}</name></author>",
+                f'<summary type="text">{escape(gettext("非县里签发"))}</summary>',
+                _atom_link(Link(_OPEN, received_url(item), media_type(item.name), item.name, more)),
+                "</entry>",
+            ]
+        )
 
     def description(self) -> Response:
         """OpenSearch: how to search."""
@@ -323,14 +406,16 @@ class Opds(Views):
                     ],
                 }
             ]
-        if feed.books or not feed.shelves:
-            made["publications"] = [self._publication(book) for book in feed.books]
+        if feed.books or feed.files or not feed.shelves:
+            made["publications"] = [
+                *map(self._publication, feed.books),
+                *map(self._file_publication, feed.files),
+            ]
         return Response(jsonify(made).get_data(), content_type=JSON2)
 
     def _publication(self, book: Book) -> dict[str, Any]:
         row, lesson, place = book.row, book.lesson, book.collection
         links = _links(lesson)
-        shared: Mapping[str, Any] = current_app.jinja_env.globals
         metadata: dict[str, Any] = {
             "@type": "http://schema.org/LearningResource",
             "identifier": f"urn:lessonbox:lesson:{row.id}",
@@ -341,8 +426,8 @@ class Opds(Views):
             "modified": _time(self._updated(book)),
             "published": _time(row.added),
             "description": _summary(book),
-            "subject": list(dict.fromkeys((place.subject, place.grade, place.volume))),
-            "belongsTo": {"collection": {"name": f"{place.subject} {place.grade}{place.volume}"}},
+            "subject": _terms(place),
+            "belongsTo": {"collection": {"name": words.called(place)}},
         }
         if row.no is not None:
             metadata["belongsTo"]["collection"]["position"] = row.no
@@ -355,8 +440,45 @@ class Opds(Views):
             ]
             + [{"rel": "alternate", "href": url_for("pages.lesson", lesson=row.id), "type": "text/html"}],
             "images": [{"href": link.href, "type": link.type} for link in links if link.rel == _IMAGE]
-            or [{"href": shared["asset"]("icon.png"), "type": "image/png"}],
+            or [_icon()],
         }
+
+    def _file_publication(self, item: ReceivedItem) -> dict[str, Any]:
+        return {
+            "metadata": {
+                "@type": "http://schema.org/CreativeWork",
+                "identifier": _file_id(item),
+                "title": item.name,
+                "author": self._school(),
+                "modified": _time(int(item.at)),
+                "description": gettext("非县里签发"),
+            },
+            "links": [
+                {"rel": _OPEN, "href": received_url(item), "type": media_type(item.name), "title": item.name}
+            ],
+            "images": [_icon()],
+        }
+
+
+def _lessons(number: int) -> str:
+    return gettext("%(n)s课") % {"n": number}
+
+
+def _icon() -> dict[str, str]:
+    shared: Mapping[str, Any] = current_app.jinja_env.globals
+    return {"href": shared["asset"]("icon.png"), "type": "image/png"}
+
+
+def _file_id(item: ReceivedItem) -> str:
+    return f"urn:lessonbox:received:{item.file.root}"
+
+
+def _terms(place: CollectionRow) -> list[str]:
+    """What a lesson is filed under: of a series its shelf and name, else subject, grade and volume."""
+    series = bool(shelf_of(place.stage))
+    return list(
+        dict.fromkeys((place.stage, place.subject) if series else (place.subject, place.grade, place.volume))
+    )
 
 
 def _beyond(page: int) -> int:

@@ -20,6 +20,7 @@ from appliance.web.schedule import Moment, held_word, moment
 from appliance.web.views import GRADE_COOKIE, RECENT_COOKIE, YEAR, Views, recent
 from appliance.web.words import minutes
 from content_sync.adapters.kept import Kept
+from content_sync.adapters.sqlite import StateReader
 from content_sync.errors import LessonBoxError
 from content_sync.formats.lesson import Lesson, Resource
 from content_sync.formats.shelf import LOCAL
@@ -92,6 +93,31 @@ def _at(cover: Cover, room: Room, now: Moment) -> Cover:
     return replace(cover, on=True, turn=turn(room, cover.grade, cover.held.period, minute))
 
 
+def taught_here(reader: StateReader) -> list[Taught]:
+    """What this room had open, newest first: as the school's book has it, then as the browser remembers.
+    A recording that ran to its end ends a lesson of one period."""
+    found: dict[str, Taught] = {}
+    for one in last_open(_REMEMBERED):
+        over = False
+        if one.position == 0:
+            row = reader.lesson(one.lesson)
+            over = row is not None and row.periods <= 1
+        found.setdefault(one.lesson, Taught(one.lesson, over))
+    for lesson, _ in recent():
+        found.setdefault(lesson, Taught(lesson))
+    return list(found.values())
+
+
+def has_rooms(board: Board) -> bool:
+    """Whether the school has rooms that a board could stand in."""
+    if board.school is None:
+        return False
+    try:
+        return bool(rooms(board.school))
+    except LessonBoxError:
+        return False
+
+
 def stopped(lesson: Lesson, resource: Resource | None = None) -> str:
     """Where the class stopped in a lesson's recording, or in a resource of it; `` at its beginning or end."""
     at = stopped_in(lesson.id)
@@ -159,7 +185,7 @@ class Today(Views):
         room = g.place.room
         wished = request.args.get("grade", "")
         first = wished or request.cookies.get(GRADE_COOKIE, "")
-        day = day_of(self.board, room, self._taught(), first)
+        day = day_of(self.board, room, taught_here(self.reader), first)
         collections = self.collections()
         new = shelves.arrivals(self.reader, self.board.clock.wall())
         page = render_template(
@@ -180,7 +206,7 @@ class Today(Views):
             subject_of=shelves.subject_of,
             school=self.reader.meta("school_name") or "",
             room=room,
-            ask_room=room is None and self._has_rooms(),
+            ask_room=room is None and has_rooms(self.board),
             stopped=stopped,
             spoken=self.spoken,
             held_word=held_word,
@@ -188,34 +214,12 @@ class Today(Views):
         mark = hashlib.sha256(page.encode()).hexdigest()[:16]
         return Made(page, mark, wished if wished in day.grades else "", day.moment.table is not None)
 
-    def _taught(self) -> list[Taught]:
-        """What this room had open, newest first: as the school's book has it, then as the browser remembers.
-        A recording that ran to its end ends a lesson of one period."""
-        found: dict[str, Taught] = {}
-        for one in last_open(_REMEMBERED):
-            over = False
-            if one.position == 0:
-                row = self.reader.lesson(one.lesson)
-                over = row is not None and row.periods <= 1
-            found.setdefault(one.lesson, Taught(one.lesson, over))
-        for lesson, _ in recent():
-            found.setdefault(lesson, Taught(lesson))
-        return list(found.values())
-
     def spoken(self, cover: Cover) -> list[str]:
         """The syllables of a title that first readers see with them (look.md, ruled title)."""
         if cover.row is None or cover.grade not in _FIRST_READERS or language() != "zh":
             return []
         found = self.board.index.spoken(cover.row.collection, cover.row.id).split()
         return found if len(found) == len(cover.row.title) else []
-
-    def _has_rooms(self) -> bool:
-        if self.board.school is None:
-            return False
-        try:
-            return bool(rooms(self.board.school))
-        except LessonBoxError:
-            return False
 
     def last_opened(
         self, collections: dict[str, CollectionRow]

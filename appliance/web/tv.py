@@ -6,23 +6,21 @@ which the same keys move the focus, since the television says with a cookie that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from appliance.health.faults import fault_codes
+from appliance.school.timetable import minute_of
 from appliance.web import shelves
+from appliance.web.aisles import aisles
 from appliance.web.documents import page_values
 from appliance.web.lessons import LessonViews, resource_of
 from appliance.web.player import player_values
 from appliance.web.remote import lan_address
-from appliance.web.today import day_of
-from appliance.web.views import TV_COOKIE, YEAR, remember
+from appliance.web.schedule import held_word
+from appliance.web.today import day_of, has_rooms, stopped, taught_here
+from appliance.web.views import GRADE_COOKIE, TV_COOKIE, YEAR, remember
 from content_sync.errors import LessonBoxError
-
-if TYPE_CHECKING:
-    pass
 
 _OWN = ("video", "audio", "pages", "picture")
 
@@ -31,16 +29,25 @@ class Television(LessonViews):
     """The pages under /tv."""
 
     def home(self) -> Answer:
-        """What can start now, and the subjects."""
-        collections = [c for c in self.reader.collections() if c.present]
-        covers = [cover for cover in day_of(self.board, g.place.room).covers if cover.lesson is not None]
+        """What can start now, what was pushed, all shelves. static/tv.js fetches it again and again."""
+        room = g.place.room
+        day = day_of(self.board, room, taught_here(self.reader), request.cookies.get(GRADE_COOKIE, ""))
+        when = day.moment.when
         response = make_response(
             render_template(
                 "tv.html",
-                covers=covers,
-                shelf=shelves.subjects(collections),
+                today=when,
+                moment=day.moment,
+                minute=minute_of(when) if when else 0,
+                covers=day.covers,
+                shelf=shelves.subjects(c for c in self.reader.collections() if c.present),
+                aisles=aisles(self.reader),
                 subject_of=shelves.subject_of,
-                today=self.today(),
+                room=room,
+                school=self.reader.meta("school_name") or "",
+                ask_room=room is None and has_rooms(self.board),
+                stopped=stopped,
+                held_word=held_word,
                 address=lan_address(request.environ),
                 codes=self._codes(),
             )

@@ -96,9 +96,15 @@ def where(collection: CollectionRow) -> str:
     if collection.id.startswith(LOCAL):
         return gettext(OWN_SHELF)
     if shelf_of(collection.stage):
-        return known(collection.subject)
+        return gettext(collection.subject)
     gap = "" if language() == "zh" else " "
     return gap.join(filter(None, (known(collection.grade), known(collection.volume))))
+
+
+def called(collection: CollectionRow) -> str:
+    """A collection by itself: `语文 三年级上册`, `教师培训 课箱怎么用`, `语文 本校资料`."""
+    first = gettext(collection.stage if shelf_of(collection.stage) else collection.subject)
+    return " ".join(dict.fromkeys((first, where(collection))))
 
 
 def tag(collection: CollectionRow) -> Subject:

@@ -1,7 +1,7 @@
-"""Screenshots of the main pages for docs/screens: `python -m tests.e2e.screens --data DIR [--out DIR]`.
+"""Pictures of the main pages for docs/screens: `python -m tests.e2e.screens [--data DIR] [--out DIR] [NAME]`.
 
 DIR is a box's data folder; without it a box is made: the sample library is built, published and synced by
-the real programs. Small PNGs: the board's few colours fit a palette.
+the real programs. Without names all are taken. Small PNGs: the board's few colours fit a palette.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def pages(url: str) -> dict[str, str]:
         "blackboard": "/blackboard",
         "school": "/school",
         "browse": "/browse",
+        "television": "/tv",
     }
     for name, kind, more in (
         ("lesson", "video", ""),
@@ -110,6 +111,7 @@ def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     reader.add_argument("--data", type=Path)
     reader.add_argument("--out", type=Path, default=ROOT / "docs" / "screens")
+    reader.add_argument("names", nargs="*")
     chosen = reader.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lessonbox-screens-") as name:
@@ -126,9 +128,11 @@ def main() -> None:
                 visited = Tab(browser)  # a board that taught yesterday: home shows where it stopped
                 visited.page.goto(web.url + found["lesson"])
                 for page, path in [*sorted(found.items()), ("phone", "/")]:
+                    if chosen.names and page not in chosen.names:
+                        continue
                     tab = (
                         visited
-                        if page == "home"
+                        if page in ("home", "television")
                         else Tab(browser, viewport=PHONE if page == "phone" else BOARD)
                     )
                     tab.page.goto(web.url + path)

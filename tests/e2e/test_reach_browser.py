@@ -93,6 +93,19 @@ def main_pages(main: Lesson) -> list[str]:
 SCHOOL = ["/school", "/classes", "/who", "/baskets", "/local", "/remote", "/help"]
 
 
+def television(main: Lesson) -> list[str]:
+    """Pages of the television: the last ones, since its cookie changes all others."""
+    subject, lesson = main.collection.partition("-")[0], f"/tv/lesson/{main.id}"
+    return [
+        f"/tv/subject/{subject}",
+        f"/tv/volume/{main.collection}",
+        lesson,
+        f"{lesson}/r2",
+        f"{lesson}/r7",
+        "/tv",
+    ]
+
+
 def grave(page: Any) -> list[str]:
     """What axe finds serious or critical on the page."""
     result = page.evaluate(
@@ -114,7 +127,7 @@ def test_every_page_suits_every_hand_and_eye(
     touched in the top 4rem; axe finds nothing serious at board and phone size."""
     page, axe = open_tab().page, AXE.read_text("utf-8")
     wrong: list[str] = []
-    for path in main_pages(made[1]) + SCHOOL:
+    for path in main_pages(made[1]) + SCHOOL + television(made[1]):
         page.set_viewport_size(BOARD)
         page.goto(web.url + path)
         page.evaluate(axe + ";undefined")
@@ -142,7 +155,7 @@ def test_every_page_suits_them_in_english_too(
     """Labels, contrast and widths once more with the longer words: axe on the board, widths on both."""
     page, axe = open_tab(viewport=PHONE).page, AXE.read_text("utf-8")
     wrong: list[str] = []
-    for path in main_pages(made[1]) + SCHOOL:
+    for path in main_pages(made[1]) + SCHOOL + television(made[1]):
         if path.endswith(("print", "zzz", "/new", "/topics", "/received", "/r6")):
             continue  # their words stand on others too
         page.goto(web.url + path + ("&" if "?" in path else "?") + "lang=en")
@@ -159,6 +172,29 @@ def test_every_page_suits_them_in_english_too(
         wrong += [f"{path}: {one}" for one in grave(page)]
         page.set_viewport_size(PHONE)
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_spine_and_the_shelves_fit_in_english(
+    web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
+) -> None:
+    """A grade stands on one line in the middle of the spine; what is beside the books above the ledge."""
+    page = open_tab().page
+    page.goto(f"{web.url}/volume/{made[1].collection}?lang=en")
+    found = page.evaluate(
+        "[].map.call(document.querySelectorAll('.spine .flat'), function (e) {"
+        " var r = document.createRange(), b, s; r.selectNodeContents(e); b = r.getBoundingClientRect();"
+        " s = document.querySelector('.spine').getBoundingClientRect();"
+        " return [e.textContent, Math.round(b.left + b.right - s.left - s.right),"
+        " r.getClientRects().length]; })"
+    )
+    assert [one[0] for one in found] == ["Chinese", "Grade 3", "Book 1"]
+    assert all(abs(one[1]) < 30 and one[2] == 1 for one in found), found
+    page.goto(f"{web.url}/browse")
+    low, ledge = page.evaluate(
+        "[document.querySelector('.aisles').getBoundingClientRect().bottom,"
+        " document.querySelector('.ledge').getBoundingClientRect().top]"
+    )
+    assert low < ledge
 
 
 def test_axe_can_find_something(web: WebProcess, open_tab: Opener) -> None:
@@ -258,7 +294,9 @@ def pseudo(tmp_path: Path, made: tuple[SmallBox, Lesson], monkeypatch: pytest.Mo
     words = catalogue.marked()
     words.locale = PSEUDO
     for message in words:
-        if isinstance(message.id, str) and message.id:
+        if message.pluralizable:
+            message.string = ("س %(num)s", "سس %(num)s")
+        elif message.id:
             kept = re.split(r"(%\(\w+\)s|%%)", message.id)
             message.string = "".join(
                 part if n % 2 else (("س" * 5 + " ") * (len(part) // 5) + "س" * (len(part) % 5))

@@ -90,3 +90,11 @@ def test_dead_links_are_seen() -> None:
 def test_readme_names_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert "make demo" in text and "make test" in text
+
+
+def test_the_sandbox_of_courseware_is_the_same_everywhere() -> None:
+    from appliance.web import content
+
+    said = f'sandbox="{content._SANDBOX}"'
+    for name in ("appliance/web/templates/resource.html", "docs/decisions/0010-courseware-origin.md"):
+        assert said in (ROOT / name).read_text("utf-8"), name

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -13,16 +16,43 @@ from defusedxml.ElementTree import fromstring
 from werkzeug.test import Client
 
 from appliance.web import opds
-from tests.unit.test_web_app import Small
+from content_sync.formats.local import Heading, lesson_of
+from content_sync.formats.paths import collection_id
+from tests.unit.test_web_app import NOW, Small
 
 ATOM, SEARCH = "{http://www.w3.org/2005/Atom}", "{http://a9.com/-/spec/opensearch/1.1/}"
 HOST = "http://lesson.local"
 OPEN = "http://opds-spec.org/acquisition/open-access"
 
 
+ANY = "不分版本/不分年级/全一册"
+TEXTBOOKS = {"古诗三首", "富饶的西沙群岛", "笔算乘法", "静夜思"}
+BESIDE = {"六个不去", "第一次用", "冬季修剪", "同课异构", "看云识天气", "我们的校园"}
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    return Small(tmp_path_factory.mktemp("opds"))
+    """A box with something on every shelf that the pages show."""
+    made = Small(tmp_path_factory.mktemp("opds"))
+    box = made.box
+    note = (box.resource("r1", "other", "资料", "text/plain", ("a.txt", "main", b"beside")),)
+    film = (box.resource("r1", "recorded", "实录", "video/mp4", ("实录.mp4", "main", b"class")),)
+    box.lesson(f"专题教育/防溺水/{ANY}", "游泳前要知道", None, "六个不去", note)
+    box.lesson(f"教师培训/课箱怎么用/{ANY}", "第一期", None, "第一次用", note)
+    box.lesson(f"农民实用技术/核桃栽培/{ANY}", "核桃栽培", None, "冬季修剪", note)
+    box.lesson(f"社区教育/没有到/{ANY}", "一", None, "还没到的", (), "wanted")
+    box.lesson(f"名师课堂/语文/{ANY}", "第一讲", None, "同课异构", film)
+    box.lesson("小学/科学/教科版/三年级/上册", "第一单元", 1, "看云识天气", film)
+    own = lesson_of(f"local-{'a' * 16}", Heading("我们的校园", "语文", "三年级"), note)
+    box.lessons.append((own, "present", 0))
+    box.write(NOW)
+    with closing(sqlite3.connect(box.paths.state_db)) as db, db:
+        db.execute("INSERT INTO local VALUES (?, 0, 0, '', '[]')", (own.id,))
+        file = box.store(b"<b>from afar")
+        db.execute(
+            "INSERT INTO received VALUES (?, ?, '农技 & 天气.pdf', '/d/x', ?)", (file.root, file.length, NOW)
+        )
+    return made
 
 
 def feed(small: Small, path: str) -> Any:
@@ -69,12 +99,35 @@ def test_every_feed_and_every_file_can_be_reached(small: Small) -> None:
                 if link.get("rel") == OPEN:
                     files[link.get("href")] = link.get("type")
                     titles.append(entry.findtext(f"{ATOM}title"))
-    assert set(titles) == {"古诗三首", "富饶的西沙群岛", "笔算乘法", "静夜思"}, "what is here, nothing else"
+    assert set(titles) == TEXTBOOKS | BESIDE | {"农技 & 天气.pdf"}, "what is here, nothing else"
     for href, kind in files.items():
+        if href.startswith("/received/"):
+            continue  # content.py sends it, beside the pages
         answer = Client(small.app).get(href, base_url=HOST, buffered=True)
         assert answer.status_code == 200, href
         assert answer.content_type.partition(";")[0] in (kind, "application/octet-stream", "text/plain"), href
     assert files[opds.file_url(small.file("r1").file.root, small.file("r1").path)] == "video/mp4"
+
+
+def test_every_shelf_of_the_pages_is_linked(small: Small) -> None:
+    page = Client(small.app).get("/browse", base_url=HOST).text
+    shelves = set(re.findall(r'<a href="(/shelf/[a-z]+|/received|/local)">', page))
+    assert shelves >= {"/shelf/recorded", "/shelf/topics", "/shelf/training", "/shelf/community"}
+    linked = {link.get("href") for link in feed(small, "/opds").iter(f"{ATOM}link")}
+    assert {f"/opds{shelf}" for shelf in shelves - {"/local"}} <= linked and "/opds/shelf/own" in linked
+
+    def called(path: str) -> list[str | None]:
+        return [e.findtext(f"{ATOM}title") for e in feed(small, path).iter(f"{ATOM}entry")]
+
+    assert called("/opds/shelf/training") == ["教师培训 课箱怎么用"]
+    assert called("/opds/shelf/community") == ["农民实用技术 核桃栽培"], "nothing that is not here"
+    assert called("/opds/shelf/recorded") == ["名师课堂 语文", "课本里的课堂实录"]
+    assert called("/opds/recorded") == ["看云识天气"] and called("/opds/shelf/own") == ["语文 三年级"]
+    training = collection_id("教师培训", "课箱怎么用", *ANY.split("/"))
+    series = feed(small, f"/opds/volume/{training}")
+    assert series.findtext(f"{ATOM}title") == "教师培训 课箱怎么用"
+    terms = [c.get("term") for c in series.iter(f"{ATOM}category")]
+    assert terms == ["教师培训", "课箱怎么用"]
 
 
 def test_the_same_bytes_until_something_changes(small: Small) -> None:
@@ -132,11 +185,18 @@ def test_json_says_the_same(small: Small) -> None:
             assert any(link["rel"] == OPEN and link["type"] for link in one["links"])
             assert any(image["type"] in ("image/png", "image/jpeg") for image in one["images"])
             seen.add(one["metadata"]["title"])
-    assert seen == {"古诗三首", "富饶的西沙群岛", "笔算乘法", "静夜思"}
+    assert seen == TEXTBOOKS | BESIDE | {"农技 & 天气.pdf"}
 
 
 def test_what_is_not_there(small: Small, tmp_path: Path) -> None:
-    for path in ("/opds/volume/none", "/opds/subject/none", "/opds/v2/volume/none", "/opds/volume/<b>"):
+    for path in (
+        "/opds/volume/none",
+        "/opds/subject/none",
+        "/opds/v2/volume/none",
+        "/opds/volume/<b>",
+        "/opds/shelf/none",
+        "/opds/v2/shelf/x",
+    ):
         assert Client(small.app).get(path, base_url=HOST).status_code == 404
     page = Client(small.app).get("/", base_url=HOST).text
     assert 'rel="alternate" type="application/atom+xml;profile=opds-catalog;kind=navigation"' in page

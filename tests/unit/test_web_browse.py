@@ -15,6 +15,7 @@ from appliance.school.database import School
 from appliance.web import browse
 from appliance.web.app import Board, create_app
 from appliance.web.find import lit
+from appliance.web.pin import Pin, set_pin
 from appliance.web.search.index import Index, Indexer
 from content_sync.adapters.sqlite import StateReader
 from content_sync.formats.paths import collection_id, subject_id
@@ -47,9 +48,11 @@ class Library:
         reader = StateReader(box.paths.state_db)
         Indexer(box.paths.search_db, reader).step()
         self.school = School(data / "school.db")
+        box.paths.incoming.mkdir()
+        set_pin(box.paths.pin, "271828")
         board = Board(
             box.paths.objects, reader, Index(box.paths.search_db), Memory(), StoppedClock(), dict,
-            school=self.school,
+            school=self.school, pin=Pin(box.paths.pin, StoppedClock()), incoming=box.paths.incoming,
         )  # fmt: skip
         self.app = create_app(board)
         self.client = Client(self.app)
@@ -164,6 +167,36 @@ def test_special_shelves_stand_apart(library: Library) -> None:
     page = library.get(f"/volume/{collection_id('专题教育', '防溺水', '不分版本', '不分年级', '全一册')}")
     assert "救生圈怎么用" in page and "全一册" not in page and 'href="/shelf/topics"' in page
     assert "专题教育" in library.get("/search?q=救生圈")
+
+
+def test_a_series_is_called_once(library: Library) -> None:
+    series = collection_id("教师培训", "电子白板", "不分版本", "不分年级", "全一册")
+    lesson = re.search(r'/lesson/([0-9a-f-]+)"', library.get(f"/volume/{series}"))
+    assert lesson
+    board, film, there = f"/lesson/{lesson[1]}", f"/tv/lesson/{lesson[1]}", "<h1"
+    for path in (board, film, f"/tv/volume/{series}", f"/volume/{series}"):
+        page = library.get(path)
+        assert "电子白板 电子白板" not in page and there in page, path
+        assert "教师培训 电子白板" in page, path
+    library.client = Client(library.app)  # a board again
+
+
+def test_the_field_names_what_can_be_found(library: Library) -> None:
+    assert 'placeholder="课文、单元、拼音"' in library.get("/search")
+    for asked in ("秋天的雨", "第一单元 秋天", "qiu tian", "qtdy"):
+        assert "秋天的雨" in library.get(f"/search?q={asked}"), asked
+
+
+def test_one_lesson_is_one(library: Library) -> None:
+    assert "1 lesson<" in library.get("/browse?grade=三年级&lang=en")
+    library.client = Client(library.app)
+
+
+def test_a_series_is_no_subject_of_the_schools_own(library: Library) -> None:
+    office, host = Client(library.app), "http://lesson.local"
+    office.post("/pin", data={"pin": "271828"}, base_url=host, headers={"Origin": host})
+    page = office.get("/local/new", base_url=host).text
+    assert '"数学"' in page and "电子白板" not in page and "防溺水" not in page
 
 
 def test_search_filters_and_marks(library: Library) -> None:

@@ -326,7 +326,7 @@ def test_without_a_room_no_grade_stands_twice(point: Point) -> None:
     grades = re.findall(r'<span class="gr kai">([^<]*)</span>', page)
     assert len(grades) == 3 == len(set(grades))
     point.stand_in(check_room("两级", ["一年级", "三年级"]), table=False)
-    assert point.titles() == ["江南", "古诗三首"] and 'class="grades two"' in point.get().text
+    assert point.titles() == ["江南", "古诗三首"] and 'class="grades halves"' in point.get().text
     point.stand_in(check_room("一级", ["三年级"]), table=False)
     assert len(point.titles()) == 3, "one grade: its subjects"
 

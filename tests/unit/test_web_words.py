@@ -8,9 +8,21 @@ from pathlib import Path
 import pytest
 
 from appliance.web import catalogue, i18n, words
+from content_sync.ports import CollectionRow
 
 WEB = Path(i18n.__file__).parent
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
+
+
+def words_of(language: str) -> list[tuple[str, str]]:
+    """The catalogue's texts and what they are in the language; one for each number where it has several."""
+    with catalogue.po_path(language).open("rb") as stream:
+        messages = [m for m in catalogue.read_po(stream, locale=language) if m.id]
+    return [
+        pair
+        for m in messages
+        for pair in (zip(m.id, m.string, strict=True) if m.pluralizable else [(m.id, m.string)])
+    ]
 
 
 def test_catalogue_is_in_step_and_complete() -> None:
@@ -19,10 +31,9 @@ def test_catalogue_is_in_step_and_complete() -> None:
     assert path.read_bytes() == po, "run python -m appliance.web.catalogue"
     assert path.with_suffix(".mo").read_bytes() == mo, "run python -m appliance.web.catalogue"
     assert name == i18n.name_of("en") == path.with_name("name.txt").read_text("utf-8").strip() == "English"
-    messages = catalogue.read_po(path.open("rb"), locale="en")
-    missing = [message.id for message in messages if message.id and not message.string]
+    missing = [chinese for chinese, english in words_of("en") if not english]
     assert not missing
-    left = [m.string for m in messages if m.id and not _is_english(m.id, m.string)]
+    left = [english for chinese, english in words_of("en") if not _is_english(chinese, english)]
     assert not left, "English with Chinese in it"
 
 
@@ -33,17 +44,18 @@ def _is_english(chinese: str, english: str) -> bool:
 
 
 def test_placeholders_agree() -> None:
-    for message in catalogue.read_po(catalogue.po_path("en").open("rb"), locale="en"):
-        if message.id:
-            named = set(re.findall(r"%\((\w+)\)", message.string))
-            allowed = set(re.findall(r"%\((\w+)\)", message.id)) | ({"year"} if "月" in message.id else set())
-            assert named <= allowed, message.id
+    for chinese, english in words_of("en"):
+        named = set(re.findall(r"%\((\w+)\)", english))
+        allowed = set(re.findall(r"%\((\w+)\)", chinese)) | ({"year"} if "月" in chinese else set())
+        assert named <= allowed, chinese
 
 
 def test_no_chinese_outside_marks() -> None:
     """Every Chinese word of a template is marked for translation."""
     for path in TEMPLATES:
-        text = re.sub(r"\{#.*?#\}|_\('[^']*'", "", path.read_text("utf-8"), flags=re.DOTALL)
+        text = re.sub(
+            r"\{#.*?#\}|_\('[^']*'|ngettext\('[^']*', '[^']*'", "", path.read_text("utf-8"), flags=re.DOTALL
+        )
         text = (
             text.replace("中文", "").replace("'一二三四五六七八九十'", "").replace("（", "").replace("）", "")
         )
@@ -72,3 +84,29 @@ def test_units_and_grades() -> None:
     grades = ["高二", "三年级", "学前", "一年级", "九年级", "高一"]
     assert sorted(grades, key=words.grade_order) == ["一年级", "三年级", "九年级", "高一", "高二", "学前"]
     assert words.subject("没有的科目").code == words.subject("没有的科目").code in words._CODES
+
+
+@pytest.mark.parametrize(
+    ("identity", "place", "name", "english"),
+    [
+        ("a-b", "小学/语文/统编版/三年级/上册", "语文 三年级上册", "Chinese Grade 3 Book 1"),
+        (
+            "a-b",
+            "教师培训/课箱怎么用/不分版本/不分年级/全一册",
+            "教师培训 课箱怎么用",
+            "Teacher training 课箱怎么用",
+        ),
+        ("a-b", "专题教育/专题教育/不分版本/不分年级/全一册", "专题教育", "Topics"),
+        ("a-b", "名师课堂/语文/不分版本/不分年级/全一册", "名师课堂 语文", "Master classes Chinese"),
+        ("local-1", "小学/语文/不分版本/三年级/全一册", "语文 本校资料", "Chinese Local material"),
+    ],
+)
+def test_a_collection_is_called_by_its_name_once(identity: str, place: str, name: str, english: str) -> None:
+    row = CollectionRow(identity, *place.split("/"), 1, 0, 0)
+    assert words.called(row) == name
+    before = i18n.language()
+    i18n._SPOKEN.set("en")
+    try:
+        assert words.called(row) == english
+    finally:
+        i18n._SPOKEN.set(before)

@@ -45,6 +45,43 @@
     });
     return best;
   }
+  /* home stands for days: it is fetched again, and the focus stays on what it is on */
+  function known(thing) {
+    var form = thing.form, card = form && form.querySelector('[name="card"]');
+    return thing.getAttribute('href') || (card ? card.value + ' ' + thing.value : '');
+  }
+  function put(text) {
+    var made = new DOMParser().parseFromString(text, 'text/html'), here = doc.activeElement, place, name, n, left, top;
+    var main = doc.getElementById('main'), inside = main.contains(here), old, fresh;
+    if (!made.querySelector('main[data-fresh]')) { return; }
+    name = inside ? known(here) : '';
+    place = all().indexOf(here);
+    left = window.pageXOffset;
+    top = window.pageYOffset;
+    ['now', 'main'].forEach(function (id) {
+      old = doc.getElementById(id);
+      fresh = made.getElementById(id);
+      if (old.innerHTML !== fresh.innerHTML) { old.innerHTML = fresh.innerHTML; }
+    });
+    old = doc.querySelector('svg.sprite');
+    fresh = made.querySelector('svg.sprite');
+    if (old && fresh) { old.parentNode.replaceChild(doc.importNode(fresh, true), old); }
+    if (!inside || main.contains(doc.activeElement)) { return; }
+    fresh = all();
+    for (n = 0, old = null; n < fresh.length && !old; n += 1) {
+      if (known(fresh[n]) === name) { old = fresh[n]; }
+    }
+    old = old || fresh[Math.min(place, fresh.length - 1)];
+    if (old) { old.focus(); }
+    window.scrollBy(left - window.pageXOffset, top - window.pageYOffset);
+  }
+  function refresh() {
+    var http = new XMLHttpRequest();
+    http.open('GET', location.href, true);
+    http.timeout = 20000;
+    http.onload = function () { if (http.status === 200) { put(http.responseText); } };
+    http.send();
+  }
   function start() {
     var kept = null, i, things = all();
     try { kept = window.sessionStorage.getItem('tv ' + location.pathname); } catch (closed) { kept = null; }
@@ -190,4 +227,6 @@
     if (moved && (media || paged)) { stir(); }
   }, false);
   if (doc.activeElement === doc.body || !doc.activeElement) { focus(start()); }
+  var changing = doc.querySelector('main[data-fresh]');
+  if (changing) { setInterval(refresh, 1000 * changing.getAttribute('data-fresh')); }
 }());
