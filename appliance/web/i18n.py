@@ -100,3 +100,7 @@ def install(app: Flask, default: str) -> None:
         kept = request.cookies.get(COOKIE, "")
         speak(next((name for name in (wished, kept, default) if name in LANGUAGES), SOURCE))
         g.keep_language = wished in LANGUAGES and wished != kept
+
+    @app.teardown_request
+    def fall_silent(error: BaseException | None) -> None:
+        speak(SOURCE)  # what is said outside of a request is of no reader's language

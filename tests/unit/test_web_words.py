@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from appliance.web import catalogue, i18n, words
 from content_sync.ports import CollectionRow
@@ -104,9 +105,16 @@ def test_units_and_grades() -> None:
 def test_a_collection_is_called_by_its_name_once(identity: str, place: str, name: str, english: str) -> None:
     row = CollectionRow(identity, *place.split("/"), 1, 0, 0)
     assert words.called(row) == name
-    before = i18n.language()
-    i18n._SPOKEN.set("en")
+    i18n.speak("en")
     try:
         assert words.called(row) == english
     finally:
-        i18n._SPOKEN.set(before)
+        i18n.speak(i18n.SOURCE)
+
+
+def test_no_request_leaves_its_language_behind() -> None:
+    app = Flask(__name__)
+    i18n.install(app, "zh")
+    app.add_url_rule("/", view_func=i18n.language)
+    assert app.test_client().get("/?lang=en").text == "en"
+    assert i18n.language() == i18n.SOURCE
