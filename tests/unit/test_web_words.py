@@ -105,11 +105,11 @@ def test_units_and_grades() -> None:
 def test_a_collection_is_called_by_its_name_once(identity: str, place: str, name: str, english: str) -> None:
     row = CollectionRow(identity, *place.split("/"), 1, 0, 0)
     assert words.called(row) == name
-    i18n.speak("en")
+    spoken = i18n._SPOKEN.set("en")
     try:
         assert words.called(row) == english
     finally:
-        i18n.speak(i18n.SOURCE)
+        i18n._SPOKEN.reset(spoken)
 
 
 def test_no_request_leaves_its_language_behind() -> None:
