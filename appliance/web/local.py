@@ -299,7 +299,7 @@ class LocalPages(Guarded):
         return jsonify(at=at, whole=whole)
 
     def save(self, lesson: str) -> Answer:
-        """Name, order and kinds of its files; one is moved up, some are taken out."""
+        """Name, order and kinds of its files; one is moved up, or taken out after a second tap."""
         secret = self.guard.require()
         form = request.form
         shown = self.reader.present_lesson(lesson)
@@ -309,6 +309,11 @@ class LocalPages(Guarded):
             at = ids.index(up)
             ids[at - 1], ids[at] = ids[at], ids[at - 1]
         removed = tuple(r for r in ids if r == form.get("remove"))
+        if removed and shown is not None and form.get("sure") != "1":
+            one = next(resource for resource in shown.resources if resource.id == removed[0])
+            carried = [pair for pair in form.items(multi=True) if pair[0] != "secret"]
+            page = render_template("local_out.html", secret=secret, lesson=lesson, one=one, carried=carried)
+            return make_response(page)
         order = tuple((r, form.get(f"kind-{r}", ""), form.get(f"title-{r}", "")[:200]) for r in ids)
         try:
             head = heading(form.get("title", ""), form.get("subject", ""), form.get("grade", ""))

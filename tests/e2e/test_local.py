@@ -245,6 +245,15 @@ def test_a_basket_becomes_a_lesson_and_goes(box: Box, open_tab: Opener) -> None:
     asked = browser.get(f"{box.url}/local/delete/{lesson}", timeout=20).text
     assert "要删掉这一课吗" in asked and "2份资料" in asked and "本校长城课" in asked
     assert "本校长城课" in shown(box), "asking takes nothing away"
+    for sure in (False, True):
+        page.goto(f"{box.url}/local/edit/{lesson}")
+        page.locator("button:has-text('去掉')").last.click()
+        assert "要去掉这份资料吗" in page.inner_text("main")
+        page.click("main button" if sure else "nav a.tool")
+        page.wait_for_url("**/local/edit/*")
+        assert sure or page.locator("button:has-text('去掉')").count() == 2
+    gone = f"{box.url}/local/delete/{lesson}"
+    wait_until(lambda: "1份资料" in browser.get(gone, timeout=20).text, "one resource is taken out")
     browser.post(f"{box.url}/local/delete/{lesson}", data={"secret": secret}, timeout=20)
     wait_until(lambda: "本校长城课" not in shown(box), "the lesson is gone")
     page.reload()
