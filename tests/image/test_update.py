@@ -158,7 +158,13 @@ def good(box: Path, folder: Path) -> dict[str, float]:
         line = machine.command("cat /proc/cmdline")
         assert "lessonbox.trial=" not in line and "lessonbox.reached" not in line
         assert told(machine)["problems"] == []
-        return {"tried": begun, "confirmed": confirmed, "own": machine.seconds(), "guest_confirmed": guest[1]}
+        return {
+            "tried": begun,
+            "confirmed": confirmed,
+            "own": machine.seconds(),
+            "guest_tried": guest[0],
+            "guest_confirmed": guest[1],
+        }
 
 
 def bad(box: Path, folder: Path, changes: dict[str, str], why: set[str]) -> dict[str, float]:
