@@ -1,11 +1,11 @@
-"""Pages beside Kolibri: `python -m bench.pages --data DATA --box VENV --kolibri VENV [--rounds 5]`.
+"""Pages beside Kolibri: `python -m bench.pages --box VENV --kolibri VENV [--data DATA] [--rounds 5]`.
 
-DATA is a box's data folder (tests/e2e/screens.py shows how one is made); the environments are as `pip
-install` makes them, of this repository and of Kolibri, which is set up afresh for this run. Measured in the
-same chromium, each with an empty cache: bytes and requests of the first page, first contentful paint; of the
-servers CPU a page (what the process and its children used while pages were asked for again and again), memory
-at rest, start to first page. Our pages other than the first stand beside Kolibri's first: it draws all of its
-pages in that one, and what it asks its API for besides is not counted.
+DATA is a box's data folder, else one is made of all titles of tests/data/search/lessons.txt in 2 editions.
+The environments are as `pip install` makes them, of this repository and of Kolibri, set up afresh for
+this run. Measured in the same chromium, each with an empty cache: bytes and requests of the first page, first
+contentful paint; of the servers CPU a page (what the process and its children used while pages were asked for
+again and again), memory at rest, start to first page. Our pages other than the first stand beside Kolibri's
+first: it draws all of its pages in that one, and what it asks its API for besides is not counted.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from urllib.parse import quote
 import psutil
 from playwright.sync_api import Playwright, sync_playwright
 
+from tests.box import SmallBox, png
 from tests.e2e.browser import BOARD, launch
 from tests.e2e.programs import free_port
+from tests.search_library import EDITIONS, sections
 
 _START, _REST = 180.0, 20.0
 _PAGES = 200
@@ -133,6 +135,23 @@ def seen(playwright: Playwright, url: str) -> tuple[float, int, float]:
     return sum(size for one, size in sizes.items() if one in asked) / 1000, len(asked), paint
 
 
+def library(data: Path) -> Path:
+    """A box of some 960 lessons of 88 volumes, each with something to hear and something to see."""
+    box = SmallBox(data)
+    for edition in EDITIONS[:2]:
+        for (stage, subject, grade, volume), unit, titles in sections():
+            for title in titles:
+                resources = (
+                    box.resource("r1", "audio", "朗读", "audio/mpeg", ("朗读.mp3", "main", b"ID3")),
+                    box.resource(
+                        "r2", "picture", title, "image/png", ("图.png", "main", png(64, 48, (9, 9, 9)))
+                    ),
+                )
+                box.lesson(f"{stage}/{subject}/{edition}/{grade}/{volume}", unit, None, title, resources)
+    box.write(int(time.time()))
+    return data
+
+
 def anew(url: str) -> dict[str, list[str]]:
     """Row -> addresses of ours, as many as there are, so that none is kept from one time for the next."""
     with urllib.request.urlopen(f"{url}/api/v1/lessons?state=present&limit={_PAGES}", timeout=30) as answer:
@@ -190,17 +209,18 @@ def kolibri_ready(venv: Path, home: Path) -> dict[str, str]:
 def main() -> None:
     """Measure and print the table."""
     reader = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    reader.add_argument("--data", type=Path, required=True)
+    reader.add_argument("--data", type=Path)
     reader.add_argument("--box", type=Path, required=True)
     reader.add_argument("--kolibri", type=Path, required=True)
     reader.add_argument("--rounds", type=int, default=3)
     chosen = reader.parse_args()
     found: dict[str, list[Figures]] = {"Lesson Box": [], "Kolibri": []}
     with tempfile.TemporaryDirectory(prefix="lessonbox-pages-") as name, sync_playwright() as playwright:
+        data = chosen.data or library(Path(name, "box"))
         own, other = dict(os.environ), kolibri_ready(chosen.kolibri, Path(name, "kolibri"))
         for number in range(chosen.rounds):
             port, more = free_port(), free_port()
-            ours = [str(chosen.box / "bin" / "lessonbox"), "web", "--data", str(chosen.data), "--listen"]
+            ours = [str(chosen.box / "bin" / "lessonbox"), "web", "--data", str(data), "--listen"]
             ours.append(f"127.0.0.1:{port}")
             if not number:  # no template is compiled yet
                 with served(ours, f"http://127.0.0.1:{port}/", own):
