@@ -6,6 +6,7 @@ The image is copied onto a larger card first; its data partition gets a box that
 from __future__ import annotations
 
 import argparse
+import datetime
 import fcntl
 import json
 import os
@@ -132,6 +133,42 @@ def make_card(image: Path, card: Path, size: int) -> None:
     """A card of `size` bytes, flashed with the image."""
     run("cp", "--sparse=always", image, card)
     os.truncate(card, size)
+
+
+class Monitor:
+    """QEMU's own door to a machine (QMP), opened where `booted` was given `more` of `Monitor.words`."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._answers = self._socket.makefile("r", encoding="utf-8")
+        json.loads(self._answers.readline())
+        self.ask("qmp_capabilities")
+
+    @staticmethod
+    def words(path: Path) -> list[str]:
+        """What makes QEMU open it there."""
+        return ["-qmp", f"unix:{path},server=on,wait=off"]
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        """What it answers. Raises BootError."""
+        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while "return" not in (told := json.loads(self._answers.readline())):
+            if "error" in told:
+                raise BootError(str(told["error"]))
+        return told["return"]
+
+    def clock(self) -> datetime.datetime:
+        """What the machine's clock says now."""
+        now = self.ask("qom-get", path="/machine", property="rtc-time")
+        return datetime.datetime(
+            now["tm_year"] + 1900,
+            now["tm_mon"] + 1,
+            now["tm_mday"],
+            now["tm_hour"],
+            now["tm_min"],
+            now["tm_sec"],
+        )
 
 
 @dataclass

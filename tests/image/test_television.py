@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -68,17 +66,8 @@ class Screen:
     """The machine's display and keyboard, by QEMU's monitor."""
 
     def __init__(self, monitor: Path, out: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(monitor))
-        self.answers = self.socket.makefile("r", encoding="utf-8")
+        self.ask = boot.Monitor(monitor).ask
         self.out = out
-        json.loads(self.answers.readline())
-        self.ask("qmp_capabilities")
-
-    def ask(self, command: str, **arguments: object) -> None:
-        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-        while "return" not in (told := json.loads(self.answers.readline())):
-            assert "error" not in told, told
 
     def key(self, name: str) -> None:
         """Press one, as a remote's receiver does."""
@@ -106,7 +95,7 @@ def test_a_television_shows_lessons_by_itself_and_takes_keys(image: Path, tmp_pa
     boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
     monitor = tmp_path / "monitor"
     more = ["-device", "VGA,xres=1280,yres=720,edid=on", "-device", "usb-kbd"]
-    more += ["-qmp", f"unix:{monitor},server=on,wait=off"]
+    more += boot.Monitor.words(monitor)
     with booted(card, key, memory=2048, more=more) as machine:
         machine.wait_until(monitor.exists, 60, "a monitor")
         screen = Screen(monitor, tmp_path / "screen.ppm")
