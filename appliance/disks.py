@@ -67,7 +67,10 @@ def _disk(block: Path, root: Path, mounts: dict[str, list[str]]) -> Disk | None:
     if "/usb" not in os.path.realpath(block) or _read(block / "ro") != "0":
         return None
     size = int(_read(block / "size")) * _SECTOR
-    numbers = [_read(path) for path in (block / "dev", *sorted(block.glob(f"{block.name}*/dev")))]
+    parts = [block, *(path.parent for path in sorted(block.glob(f"{block.name}*/dev")))]
+    if any(any(part.glob("holders/*")) for part in parts):  # of a volume or an array that is in use
+        return None
+    numbers = [_read(part / "dev") for part in parts]
     places = [place for number in numbers for place in mounts.get(number, ())]
     if size < LEAST or any(Path(place).parent != MEDIA for place in places):
         return None

@@ -70,6 +70,8 @@ def test_what_is_nobodys_to_erase_is_not_among_them(machine: Sys) -> None:
     machine.mount("8:82", "/")
     machine.disk("sde", 64 * GB, "lessonbox-disk")
     machine.mount("8:97", "/var/lib/lessonbox")
+    machine.disk("sdf", 64 * GB, "")
+    (machine.root / "sys/devices/usb2/2-1/sdf/sdf1/holders/dm-0").mkdir(parents=True)
     assert usb_disks(machine.root) == []
 
 
