@@ -190,6 +190,10 @@ def format_disk(token: str, machine: Machine) -> None:
     machine.run(["wipefs", "--all", "--force", "--quiet", device])
     options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
     machine.run(["mkfs.ext4", "-q", "-F", "-E", options, "-L", LABEL, device])
+    for _ in range(100):  # until udev has read the label, the page would call it what it was
+        if not any(disk.token == token and not disk.ready for disk in machine.disks()):
+            return
+        time.sleep(0.2)
 
 
 _VERBS: dict[str, Callable[[Machine, str], None]] = {

@@ -154,7 +154,7 @@ def test_a_disk_that_the_machine_uses_is_no_stick(box: Mounted) -> None:
     assert helper.plugged("sdc1", box.machine) == "课-2"
 
 
-def test_a_disk_is_made_only_where_it_is_the_very_one(box: Mounted) -> None:
+def test_a_disk_is_made_only_where_it_is_the_very_one(box: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
     box.usb = [Disk("sda", 7, "Ultra", 256 * 10**9), Disk("sdb", 8, "Own", 64 * 10**9, ready=True)]
     for name in ("", "sda", "sda-6", "sdb-8", "sda-7 x", "../sda-7", "sdaa-7"):
         assert box.ask(f"make-disk {name}\n".encode()).startswith("E-NOT-FOUND"), name
@@ -163,7 +163,10 @@ def test_a_disk_is_made_only_where_it_is_the_very_one(box: Mounted) -> None:
     assert not box.ran
     assert box.ask(b"make-disk sda-7\n") == "ok"
     assert box.ran == [f"systemd-mount --umount {STICK}", "systemctl start lessonbox-disk@sda-7.service"]
+    made = Disk("sda", 7, "Ultra", 256 * 10**9, ready=True)
+    monkeypatch.setattr(helper.time, "sleep", lambda seconds: box.usb.__setitem__(0, made))  # udev has looked
     helper.format_disk("sda-7", box.machine)
+    assert box.usb[0].ready, "it waited for that"
     assert box.ran[2].startswith("wipefs --all") and box.ran[3].startswith("mkfs.ext4 ")
     assert box.ran[2].endswith(" /dev/sda") and box.ran[3].endswith(" -L lessonbox-disk /dev/sda")
 
