@@ -287,6 +287,7 @@ def test_a_stick_enrols_brings_lessons_and_takes_the_diagnosis(
     left = run("mdir", "-b", "-i", f"{stick}@@{boot.STICK_AT}", "::/")
     assert "lessonbox-diagnosis-" in left and file.name not in left, "the claim was used and is erased"
     with booted(card, key, disk) as machine:
+        machine.wait_for("/healthz", PATIENCE)
         machine.wait_until(lambda: present(machine) == 2, PATIENCE, "its lessons, moved to the disk")
         by_ssh(machine)
         assert lines(machine, "findmnt -no SOURCE /var/lib/lessonbox")[0] == "/dev/sda[/lessonbox]"
