@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,8 +163,12 @@ def dependencies(file: Path) -> set[str]:
 
 
 @contextmanager
-def booted(card: Path, key: Path, board: str = "virt") -> Iterator[Machine]:
-    """A machine with the processor of a Pi that boots `card` as the firmware would. Ends by a power cut."""
+def booted(
+    card: Path, key: Path, board: str = "virt", again: bool = False, more: Sequence[str] = ()
+) -> Iterator[Machine]:
+    """A machine with the processor of a Pi that boots `card` as the firmware would. `again`: it may start
+    again by itself, from what the firmware read now, and its time goes by what it computes (`virt` only).
+    `more`: QEMU's own words. Ends by a power cut."""
     work = card.parent
     config = read_config(from_fat(card, "config.txt").decode(), "pi4")
     for name in (config.settings["kernel"], config.initramfs):
@@ -173,14 +177,18 @@ def booted(card: Path, key: Path, board: str = "virt") -> Iterator[Machine]:
     http, ssh = free_port(), free_port()
     console = work / "console.log"
     console.unlink(missing_ok=True)
-    words: list[str | Path] = ["qemu-system-aarch64", "-nographic", "-nodefaults", "-no-reboot"]
-    words += ["-accel", "tcg,thread=multi", "-m", "1024"]
+    words: list[str | Path] = ["qemu-system-aarch64", "-nographic", "-nodefaults", "-m", "1024", *more]
+    if again:
+        words += ["-accel", "tcg,thread=single", "-icount", "shift=1"]
+        words += ["-rtc", f"base={boot.POWER_ON},clock=vm"]
+    else:
+        words += ["-accel", "tcg,thread=multi", "-no-reboot"]
     words += ["-kernel", work / config.settings["kernel"], "-initrd", work / config.initramfs]
     net = f"user,id=lan,hostfwd=tcp:127.0.0.1:{http}-:80,hostfwd=tcp:127.0.0.1:{ssh}-:22"
     drive = f"format=raw,file={card},discard=unmap"
     if board == "virt":
         # No random addresses: with them Linux changes page tables at each system call, which is slow here.
-        words += ["-M", "virt,gic-version=3,dtb-randomness=off", "-cpu", "cortex-a72", "-smp", "2"]
+        words += ["-M", "virt,gic-version=2,dtb-randomness=off", "-cpu", "cortex-a72", "-smp", "2"]
         words += ["-append", f"{options} mitigations=off console=ttyAMA0", "-serial", f"file:{console}"]
         words += ["-drive", f"if=none,id=card,{drive}", "-device", "virtio-blk-pci,drive=card"]
         words += ["-device", "virtio-rng-pci", "-netdev", net]

@@ -22,6 +22,7 @@ from tests.image import boot, pi
 from tests.image.boot import MIB, Machine, fat, partitions, run
 from tests.image.devicetree import Node, needs, parse
 from tests.image.pi import Config, Drivers, from_fat, from_root
+from tests.image.trial import BAD, PI, bad, good
 
 pytestmark = pytest.mark.slow
 TOOLS = (
@@ -346,3 +347,10 @@ def test_the_system_is_whole(machine: Machine) -> None:
     old = machine.command(f"dd if={disk} bs=1 skip=446 count=32 status=none | od -An -tx1 -v")
     assert old.split()[4] == "0c" and old.split()[20] == "ee"
     assert partitions(machine.console.parent / "card.img")["data"][1] > 4500 * MIB
+
+
+@pytest.mark.parametrize("name", ["good", "hangs"])
+def test_an_update_is_tried(card: tuple[Path, Path], name: str, tmp_path: Path) -> None:
+    """The jump to another kernel on this processor, with the interrupts' controller of both boards."""
+    box, _ = card
+    print(name, good(box, tmp_path, PI) if name == "good" else bad(box, tmp_path, *BAD[name], PI))

@@ -1,200 +1,21 @@
-"""A system update in QEMU: tried, confirmed, or gone back from, on the amd64 image (`make test-update`).
-
-The other slot is filled here, byte for byte as root's program fills it (tests/unit/test_update_box.py);
-what is shown is what no unit test can: the jump to another kernel, a system that crashes, hangs, or never
-answers.
-"""
+"""A system update in QEMU: tried, confirmed, or gone back from, on the amd64 image (`make test-update`)."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from appliance.update.slots import PLACES, SECTOR, State, armed, decode, encode
-from tests.image import boot
-from tests.image.boot import MIB, Machine, booted, partitions, run
+from tests.image.trial import BAD, bad, good, make
 
 pytestmark = pytest.mark.slow
-NUMBER = 4_000_000_000
 WITHIN = 300.0
-SCRIPT = "#!/bin/sh\n"
-
-
-def read_state(card: Path) -> State:
-    """The record, as the card holds it now."""
-    offset = partitions(card)["state"][0]
-    with card.open("rb") as stream:
-        found = [decode(_read(stream, offset + place)) for place in PLACES]
-    return max((state for state in found if state is not None), key=lambda state: state.serial)
-
-
-def _read(stream: object, place: int) -> bytes:
-    stream.seek(place)  # type: ignore[attr-defined]
-    return bytes(stream.read(SECTOR))  # type: ignore[attr-defined]
-
-
-def write_state(card: Path, state: State) -> None:
-    """Another record."""
-    offset = partitions(card)["state"][0]
-    with card.open("r+b") as stream:
-        stream.seek(offset + PLACES[state.serial % 2])
-        stream.write(encode(state))
-
-
-def fill(card: Path, changes: dict[str, str]) -> None:
-    """The other slot gets the same system with a higher number and these files changed; it is to be tried."""
-    parts, work = partitions(card), card.with_suffix(".root")
-    run(
-        "dd",
-        f"if={card}",
-        f"of={work}",
-        "bs=1M",
-        f"skip={parts['root_a'][0] // MIB}",
-        f"count={parts['root_a'][1] // MIB}",
-        "conv=sparse",
-    )
-    facts = run("debugfs", "-R", "cat /etc/lessonbox-image", work).split()
-    changes = {"/etc/lessonbox-image": f"lessonbox {facts[1]}-new\nnumber {NUMBER}\n", **changes}
-    for path, text in changes.items():
-        new = card.with_suffix(".file")
-        new.write_text(text, "utf-8")
-        commands = f"rm {path}\nwrite {new} {path}\nsif {path} mode 0100755\n"
-        new.with_suffix(".commands").write_text(commands)
-        run("debugfs", "-w", "-f", new.with_suffix(".commands"), work)
-    run("dd", f"if={work}", f"of={card}", "bs=1M", f"seek={parts['root_b'][0] // MIB}", "conv=notrunc,sparse")
-    work.unlink()
-    write_state(card, armed(read_state(card), NUMBER))
 
 
 @pytest.fixture(scope="module")
 def box(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A card of 8 GB with a box and its lessons on it; the key for SSH lies beside it."""
     return make(image, tmp_path_factory.mktemp("update"))
-
-
-def make(image: Path, work: Path) -> Path:
-    """As the fixture says."""
-    tree = work / "data"
-    tree.mkdir()
-    boot.make_box(boot.make_county(work)).rename(tree / "lessonbox")
-    card, key = work / "card.img", boot.new_key(work)
-    boot.make_card(image, card, 8 * 1024 * MIB)
-    boot.put_data(card, tree)
-    boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
-    return card
-
-
-def updating(box: Path, folder: Path, changes: dict[str, str]) -> Path:
-    """A copy of that card with another system to be tried."""
-    folder.mkdir(exist_ok=True)
-    card = folder / "card.img"
-    run("cp", "--sparse=always", box, card)
-    for name in ("key", "key.pub"):
-        shutil.copy(box.with_name(name), folder / name)
-    fill(card, changes)
-    return card
-
-
-def wait(card: Path, machine: Machine, done: Callable[[State], bool], seconds: float) -> State:
-    """Until the record says so."""
-    deadline = time.monotonic() + seconds
-    while not done(state := read_state(card)):
-        if time.monotonic() > deadline or machine.process.poll() is not None:
-            raise boot.BootError(f"not within {seconds} s: {state}\n{machine.console_end()}")
-        time.sleep(1)
-    return state
-
-
-def told(machine: Machine) -> dict[str, object]:
-    """What root's program tells."""
-    found: dict[str, object] = json.loads(machine.command("cat /run/lessonbox-update/status.json"))
-    return found
-
-
-def slot(machine: Machine) -> str:
-    """Which root is mounted."""
-    name = machine.command("lsblk -ndo PARTLABEL $(findmnt -no SOURCE /)").strip()
-    return name.removeprefix("root_")
-
-
-def started(card: Path) -> str:
-    """Which slot the firmware starts, as the card holds it now."""
-    offset = partitions(card)["boot"][0]
-    text = run("mtype", "-i", f"{card}@@{offset}", "::/loader/loader.conf")
-    return text.partition("default lessonbox-")[2][:1]
-
-
-def tried(card: Path, machine: Machine, seconds: float) -> float:
-    """Wait until the new system is started; seconds from power on to then, by the machine's own clock."""
-    machine.wait_until(card.with_name("monitor").exists, 60, "a monitor")
-    monitor = boot.Monitor(card.with_name("monitor"))
-    wait(card, machine, lambda state: state.tries == 1, seconds)
-    return (monitor.clock() - datetime.datetime.fromisoformat(boot.POWER_ON)).total_seconds()
-
-
-def guest_seconds(machine: Machine) -> tuple[float, float]:
-    """From power on to when this system was started, and to now, by the machine's own time, which does not
-    hang on how busy this one is."""
-    now, up = machine.command("date +%s; cut -d ' ' -f 1 /proc/uptime").split()
-    then = datetime.datetime.fromisoformat(f"{boot.POWER_ON}+00:00").timestamp()
-    return float(now) - float(up) - then, float(now) - then
-
-
-def good(box: Path, folder: Path) -> dict[str, float]:
-    """Confirmed, and the next start is its own kernel's; seconds of the machine's own from power on."""
-    card = updating(box, folder, {})
-    with booted(card, folder / "key", again=True, more=boot.Monitor.words(folder / "monitor")) as machine:
-        begun = tried(card, machine, 600)
-        state = wait(card, machine, lambda state: state.confirmed == "b" or bool(state.refused), 900)
-        assert (state.confirmed, state.floor, state.refused) == ("b", NUMBER, 0), state
-        started_at, confirmed = guest_seconds(machine)
-        deadline = time.monotonic() + 300
-        while started(card) != "b":
-            assert time.monotonic() < deadline
-            time.sleep(1)
-        time.sleep(2)  # and its sector out of the emulator
-    with booted(card, folder / "key", again=True) as machine:
-        machine.wait_for("/", 900)
-        assert slot(machine) == "b"
-        line = machine.command("cat /proc/cmdline")
-        assert "lessonbox.trial=" not in line and "lessonbox.reached" not in line
-        assert told(machine)["problems"] == []
-        return {"tried": begun, "started": started_at, "confirmed": confirmed}
-
-
-def bad(box: Path, folder: Path, changes: dict[str, str], why: set[str]) -> dict[str, float]:
-    """Back on the old system, told, and not tried again; seconds of the machine's own from power on."""
-    card = updating(box, folder, changes)
-    with booted(card, folder / "key", again=True, more=boot.Monitor.words(folder / "monitor")) as machine:
-        begun = tried(card, machine, 300)
-        state = wait(card, machine, lambda state: bool(state.refused), 600)
-        assert (state.confirmed, state.refused, state.trial) == ("a", NUMBER, "") and state.why in why, state
-        time.sleep(15)  # the old system's kernel has taken over then
-        machine.wait_for("/", 600)
-        assert slot(machine) == "a"
-        (problem,) = told(machine)["problems"]  # type: ignore[misc]
-        assert problem["code"] == "E-UPDATE" and str(NUMBER) in problem["message"]
-        status = json.loads(machine.get("/api/v1/status"))
-        assert "E-UPDATE" in {it["code"] for it in status["problems"]}
-        back, page = guest_seconds(machine)
-        return {"tried": begun, "back": back, "page": page}
-
-
-INIT = "/usr/lib/systemd/systemd"
-WEB = "/etc/systemd/system/lessonbox-web.service"
-SILENT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
-BAD = {
-    "crashes": ({INIT: SCRIPT + "exit 1\n"}, {"start"}),
-    "hangs": ({INIT: SCRIPT + "exec sleep 100000\n"}, {"silent"}),
-    "never answers": ({WEB: SILENT}, {"page", "silent"}),
-    "has no kernel": ({"/boot/slot/vmlinuz": "this is no kernel\n"}, {"jump"}),
-}
 
 
 def test_a_good_one_is_confirmed(box: Path, tmp_path: Path) -> None:
@@ -206,24 +27,3 @@ def test_a_bad_one_is_gone_back_from(box: Path, name: str, tmp_path: Path) -> No
     figures = bad(box, tmp_path, *BAD[name])
     print(name, figures)
     assert figures["back"] - figures["tried"] < WITHIN
-
-
-def cards(words: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
-    """By hand: python -m tests.image.test_update IMAGE FOLDER [good|crashes|…]."""
-    folder = Path(words[1])
-    folder.mkdir(exist_ok=True)
-    box = folder / "card.img"
-    if not box.exists():
-        make(Path(words[0]), folder)
-    for name in words[2:]:
-        if name == "good":
-            yield name, good(box, folder / name)
-        else:
-            yield name, bad(box, folder / name, *BAD[name])
-
-
-if __name__ == "__main__":
-    import sys
-
-    for found in cards(sys.argv[1:]):
-        print(*found, flush=True)

@@ -35,7 +35,7 @@ from tests.e2e.programs import ROOT
 from tests.image import boot
 from tests.image.boot import MIB, Machine, booted, partitions, run
 from tests.image.logwrites import FLUSH, KINDS, Entry, copy, mounted
-from tests.image.test_update import read_state, slot, started, told, wait
+from tests.image.trial import PC, read_state, slot, told, wait
 from tests.unit.updates import update_file
 
 NUMBER = 4_000_000_000
@@ -184,7 +184,7 @@ class Story:
             state = wait(self.card, machine, lambda state: bool(state.floor or state.refused), PATIENCE)
             assert state.confirmed == "b" and not state.refused, f"{state}\n{machine.console_end()}"
             self._mark("confirmed")
-            self._until(lambda: started(self.card) == "b", "the firmware starts the new one")
+            self._until(lambda: PC.started(self.card) == "b", "the firmware starts the new one")
             self._until(lambda: last(told(machine)) == (NUMBER, True), "it is told")
             time.sleep(5)  # and what follows, out of the emulator
             self._mark("pointed")
@@ -331,7 +331,7 @@ def record_of(state: Path, work: Path) -> tuple[State, str, list[str]]:
 
 def pointer(state: Path) -> str:
     """The slot that the firmware starts."""
-    found = started(state)
+    found = PC.started(state)
     assert found in ("a", "b"), f"the firmware starts {found!r}"
     return found
 
@@ -441,7 +441,7 @@ def comes_up(state: Path, key: Path, truth: Truth) -> dict[str, object]:
         after = read_state(state)
         assert not after.refused and after.confirmed == ("b" if before.floor or trial else "a"), after
         machine.wait_until(lambda: patient(lambda: slot(machine) == after.confirmed), PATIENCE, "its slot")
-        machine.wait_until(lambda: started(state) == after.confirmed, PATIENCE, "the firmware's pointer")
+        machine.wait_until(lambda: PC.started(state) == after.confirmed, PATIENCE, "the firmware's pointer")
         machine.wait_until(
             lambda: patient(lambda: not told(machine)["problems"]), PATIENCE, "nothing wrong with updates"
         )
