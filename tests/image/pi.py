@@ -167,8 +167,8 @@ def booted(
     card: Path, key: Path, board: str = "virt", again: bool = False, more: Sequence[str] = ()
 ) -> Iterator[Machine]:
     """A machine with the processor of a Pi that boots `card` as the firmware would. `again`: it may start
-    again by itself, from what the firmware read now, and its time goes by what it computes (`virt` only).
-    `more`: QEMU's own words. Ends by a power cut."""
+    again by itself, from what the firmware read now, and its time goes by what it computes. `more`: QEMU's
+    own words. Ends by a power cut."""
     work = card.parent
     config = read_config(from_fat(card, "config.txt").decode(), "pi4")
     for name in (config.settings["kernel"], config.initramfs):
@@ -179,7 +179,7 @@ def booted(
     console.unlink(missing_ok=True)
     words: list[str | Path] = ["qemu-system-aarch64", "-nographic", "-nodefaults", "-m", "1024", *more]
     if again:
-        words += ["-accel", "tcg,thread=single", "-icount", "shift=1"]
+        words += ["-accel", "tcg,thread=single", "-icount", boot.INSTRUCTIONS]
         words += ["-rtc", f"base={boot.POWER_ON},clock=vm"]
     else:
         words += ["-accel", "tcg,thread=multi", "-no-reboot"]
