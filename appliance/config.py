@@ -100,7 +100,8 @@ BOX_SETTINGS = (
     Setting(
         "lan_gateway",
         "yes",
-        "whether the LAN's router leads to the county; no: it is no way out, one of `uplinks` is",
+        "whether the LAN's router leads to the county; no: it is no way out, one of `uplinks` is (a fixed"
+        " gateway goes at the next start)",
         choices=("yes", "no"),
     ),
     Setting("day_mb", 0, "most a day on a metered line; 0: what the county says", "MiB", 0, 1 << 20),

@@ -23,7 +23,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from appliance.disks import LABEL, Disk, usb_disks
+from appliance.disks import LABEL, Disk, can_move, usb_disks
 from appliance.helped import CLOCK_FORMAT, MEDIA
 from appliance.sticks import mount_sources
 from appliance.usage.dating import believable
@@ -177,6 +177,8 @@ def _make_disk(machine: Machine, name: str) -> None:
 
 
 def _disk(machine: Machine, token: str) -> Disk:
+    if not can_move():
+        raise NotFoundError("this machine does not move its lessons to a disk")
     for disk in machine.disks():
         if disk.token == token and not disk.ready:
             return disk
@@ -185,8 +187,9 @@ def _disk(machine: Machine, token: str) -> Disk:
 
 def format_disk(token: str, machine: Machine) -> None:
     """Make this disk one for lessons (lessonbox-disk@.service): all that is on it is gone. Raises
-    NotFoundError, StorageError."""
+    NotFoundError, and StorageError also for a disk that is in use."""
     device = f"/dev/{_disk(machine, token).name}"
+    _claim(device)
     machine.run(["wipefs", "--all", "--force", "--quiet", device])
     options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
     machine.run(["mkfs.ext4", "-q", "-F", "-E", options, "-L", LABEL, device])
@@ -194,6 +197,13 @@ def format_disk(token: str, machine: Machine) -> None:
         if not any(disk.token == token and not disk.ready for disk in machine.disks()):
             return
         time.sleep(0.2)
+
+
+def _claim(device: str) -> None:
+    """The kernel knows what is in use also where this unit's own view of the mounts does not (/home, btrfs,
+    swap)."""
+    with storage_errors(device):
+        os.close(os.open(device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
 
 
 _VERBS: dict[str, Callable[[Machine, str], None]] = {

@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from appliance.config import BoxPaths, read_enrolment
+from appliance.config import BoxPaths, load_settings, read_enrolment
 from appliance.firstboot import console, lasting, network
 from appliance.firstboot.wiring import introduce, open_state
 from appliance.health.problems import keep, kept
@@ -257,7 +257,10 @@ class Boot(Struct):
     # What the config says
 
     def _network(self, config: BoxConfig) -> None:
-        files = network.networks(config)
+        way = config.lan_gateway != "no"
+        with suppress(LessonBoxError):  # box.toml has the card's word by now, or a later one of the page
+            way = load_settings(self.data).text("lan_gateway") != "no"
+        files = network.networks(config, way)
         for name in (network.CABLE, network.WIFI):
             self._lay(self.run / "systemd" / "network" / name, files.get(name, ""))
         keys = "".join(f"{key}\n" for key in config.ssh_keys)

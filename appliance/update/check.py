@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from appliance.setup import NOT_KEPT
+
 #: Well twice, so many seconds apart, and no program began anew in between.
 _APART = 10.0
 _LOOK = 2.0
@@ -28,6 +30,8 @@ def ask(url: str, header: str = "") -> tuple[int, bytes]:
 def ails(base: str, data: Path, run: Run, get: Callable[[str, str], tuple[int, bytes]] = ask) -> str:
     """What is wrong, one word that goes into the record: `page`, `lesson`, `data`, `sync`, `agent`; empty
     when nothing is."""
+    if (data / NOT_KEPT).exists():  # the disk with the lessons is away: a blank box looks well
+        return "data"
     try:
         status, page = get(f"{base}/", "")
         if status != 200 or len(page) < 200:

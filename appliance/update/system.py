@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from appliance.setup import NOT_KEPT
 from appliance.update import kept
 from appliance.update.history import History, Result
 from appliance.update.loader import Loader
@@ -77,12 +78,13 @@ class System(Struct):
     def settle(self) -> bool:
         """Before the programs begin: what the last start left open is brought to its end; whether the
         machine has to start once more, to have all of its processors. Raises StorageError, DiskFullError."""
-        trial = self.machine.trial()
+        trial, away = self.machine.trial(), (self.machine.data / NOT_KEPT).exists()
         if trial is not None:
-            kept.keep(self.machine.data, self._before)
+            if not away:  # else what is copied is empty, and the try is given up
+                kept.keep(self.machine.data, self._before)
             return False
         state, own = self.slots.read(), self.machine.slot()
-        if self._before.exists():
+        if self._before.exists() and not away:  # the copies wait for the disk that they are of
             if state.refused and not state.trial:
                 back = kept.put_back(self.machine.data, self._before, state.refused)
                 for name in back:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from appliance import disks
 from appliance.disks import LEAST, usb_disks
 
 GB = 10**9
@@ -75,11 +77,16 @@ def test_what_is_nobodys_to_erase_is_not_among_them(machine: Sys) -> None:
     assert usb_disks(machine.root) == []
 
 
-def test_a_stick_that_is_mounted_for_reading_can_be_made_one(machine: Sys) -> None:
+def test_a_stick_that_is_mounted_for_reading_can_be_made_one(
+    machine: Sys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(disks.os, "statvfs", lambda place: asked.append(place) or os.statvfs_result([1] * 10))
     machine.disk("sda", 64 * GB, "U盘")
-    machine.mount("8:17", r"/media/lessonbox/U\040x")
+    machine.mount("8:17", r"/media/lessonbox/U\040盘")
     machine.disk("sdb", 64 * GB, "lessonbox-disk")
     found = {disk.name: disk for disk in usb_disks(machine.root)}
+    assert asked == ["/media/lessonbox/U 盘"] and found["sda"].used == 0
     assert not found["sda"].ready and found["sdb"].ready
 
 

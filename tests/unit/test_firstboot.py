@@ -91,7 +91,7 @@ def test_addresses_go_to_the_wifi_where_there_is_one() -> None:
     assert list(cable) == [network.CABLE]
     for line in ("Type=ether", "Address=10.1.2.3/24", "Gateway=10.1.2.1", "DNS=223.5.5.5", "DHCP=no"):
         assert f"{line}\n" in cable[network.CABLE]
-    assert "Gateway" not in network.networks(replace(fixed, lan_gateway="no"))[network.CABLE]
+    assert "Gateway" not in network.networks(fixed, way=False)[network.CABLE]
     wifi = network.networks(BoxConfig(wifi_name="x", address="10.1.2.3/24"))
     assert list(wifi) == [network.WIFI] and "Type=wlan\n" in wifi[network.WIFI]
     assert "DHCP=yes" in network.networks(BoxConfig(wifi_name="x"))[network.WIFI]
@@ -180,6 +180,15 @@ def test_a_lan_that_leads_nowhere(tmp_path: Path, word: str, kept: str) -> None:
     assert load_settings(start.data).text("lan_gateway") == kept
     boot(tmp_path, b"uplinks = usb0 metered\n").work()
     assert load_settings(start.data).text("lan_gateway") == "yes", "the router was mended"
+
+
+def test_a_fixed_gateway_goes_where_the_page_says_that_it_leads_nowhere(tmp_path: Path) -> None:
+    fixed = b"address = 10.1.2.3/24\ngateway = 10.1.2.1\n"
+    start = boot(tmp_path, fixed)
+    cable = start.run / "systemd" / "network" / network.CABLE
+    assert start.work() == [] and "Gateway=10.1.2.1\n" in cable.read_text()
+    change(BoxPaths(start.data).config, {"lan_gateway": "no"})
+    assert boot(tmp_path, fixed).work() == [] and "Gateway" not in cable.read_text()
 
 
 def test_a_key_without_a_value_clears_whoever_set_it(tmp_path: Path) -> None:

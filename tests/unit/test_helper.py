@@ -155,6 +155,9 @@ def test_a_disk_that_the_machine_uses_is_no_stick(box: Mounted) -> None:
 
 
 def test_a_disk_is_made_only_where_it_is_the_very_one(box: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed: list[str] = []
+    monkeypatch.setattr(helper, "_claim", claimed.append)
+    monkeypatch.setattr(helper, "can_move", lambda: True)
     box.usb = [Disk("sda", 7, "Ultra", 256 * 10**9), Disk("sdb", 8, "Own", 64 * 10**9, ready=True)]
     for name in ("", "sda", "sda-6", "sdb-8", "sda-7 x", "../sda-7", "sdaa-7"):
         assert box.ask(f"make-disk {name}\n".encode()).startswith("E-NOT-FOUND"), name
@@ -167,8 +170,21 @@ def test_a_disk_is_made_only_where_it_is_the_very_one(box: Mounted, monkeypatch:
     monkeypatch.setattr(helper.time, "sleep", lambda seconds: box.usb.__setitem__(0, made))  # udev has looked
     helper.format_disk("sda-7", box.machine)
     assert box.usb[0].ready, "it waited for that"
+    assert claimed == ["/dev/sda"]
     assert box.ran[2].startswith("wipefs --all") and box.ran[3].startswith("mkfs.ext4 ")
     assert box.ran[2].endswith(" /dev/sda") and box.ran[3].endswith(" -L lessonbox-disk /dev/sda")
+
+
+def test_no_disk_is_made_where_none_is_moved_to_or_while_it_is_in_use(
+    box: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.usb = [Disk("sda", 7, "Ultra", 256 * 10**9)]
+    assert box.ask(b"make-disk sda-7\n").startswith("E-NOT-FOUND"), "a Debian box"
+    monkeypatch.setattr(helper, "can_move", lambda: True)
+    box.usb = [Disk(".", 7, "Ultra", 256 * 10**9)]
+    with pytest.raises(StorageError):
+        helper.format_disk(".-7", box.machine)  # a folder can't be claimed either
+    assert not box.ran
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from appliance.update.paper import OFFER, read_offer
 from appliance.update.program import _known, install, is_quiet, tell
 from appliance.update.programs import Programs, Switch
 from appliance.update.quiet import quiet
-from appliance.update.slots import Slots, State
+from appliance.update.slots import Slots, State, armed, refused
 from appliance.update.system import System
 from appliance.usage.outbox import Outbox
 from appliance.usage.records import take_updates
@@ -607,6 +607,37 @@ def test_a_database_that_a_trial_lost_is_put_back(tmp_path: Path, aside: bool, e
         assert db.execute("SELECT count(*) FROM event").fetchone() == (2 if aside else 1,)
 
 
+def test_copies_wait_for_the_disk_that_they_are_of(rig: Rig) -> None:
+    """A trial raised a schema on the lessons disk, and the start that goes back does not see that disk."""
+    data, before = rig.machine.data, rig.machine.home / "before"
+    disk, memory = data.with_name("disk"), data.with_name("memory")
+    table(data / "usage.db", 1, "CREATE TABLE event (what TEXT PRIMARY KEY)")
+    rig.slots.write(armed(rig.slots.read(), 9))
+    rig.boot()
+    assert (before / "usage.db").exists()
+    table(data / "usage.db", 2)
+    rig.slots.write(refused(rig.slots.read(), "page"))
+    data.rename(disk)
+    memory.mkdir()
+    (memory / "not-kept").touch()
+    memory.rename(data)
+    rig.boot()
+    assert (before / "usage.db").exists() and not (data / "usage.db").exists()
+    data.rename(memory)
+    disk.rename(data)
+    rig.boot()
+    assert not before.exists()
+    with closing(sqlite3.connect(data / "usage.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_a_try_without_the_disk_copies_nothing(rig: Rig) -> None:
+    (rig.machine.data / "not-kept").touch()
+    rig.slots.write(armed(rig.slots.read(), 9))
+    rig.boot()
+    assert not (rig.machine.home / "before").exists()
+
+
 # When
 
 
@@ -812,6 +843,11 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     assert ails() == "agent"
     units["lessonbox-sync.service"] = "failed"
     assert ails() == "sync"
+    for name in units:
+        units[name] = "active"
+    (tmp_path / "not-kept").touch()
+    assert ails() == "data", "a blank box in memory, its disk is not there"
+    (tmp_path / "not-kept").unlink()
     pages["/"] = b""
     assert ails() == "page"
 
