@@ -86,6 +86,18 @@ class Cards(OfSchool):
             log.error("cards: %s", error)
             return []
 
+    def changing(self, seconds: int) -> bool:
+        """Whether a card of this board begins or ends within so many seconds."""
+        now, room = self._now(), g.place.room
+        if self.board.school is None or now is None:
+            return False
+        try:
+            cards = [card for card in self._all() if card.meant_for(room)]
+        except LessonBoxError as error:
+            log.error("cards: %s", error)
+            return False
+        return any(at is not None and now <= at <= now + seconds for c in cards for at in (c.begin, c.until))
+
     def here(self) -> str:
         """All cards of this board."""
         return render_template("cards.html", cards=self._of_board(), day=self.local)
@@ -95,8 +107,13 @@ class Cards(OfSchool):
         self._door.require()
         asked, identity = request.form.get("do", ""), request.form.get("card", "")
         found = next((one for one in self._of_board() if one.card.id == identity), None)
-        if found is None or asked not in ("open", "away", "out"):
+        home = "tv.home" if is_tv() else "pages.home"
+        if asked not in ("open", "away", "out"):
             abort(404)
+        if found is None:
+            if all(card.id != identity for card in self._all()):
+                abort(404)
+            return redirect(url_for(home), 303)  # it ended while it stood there
         spot = book.spot_of(g.place.room, g.board)
         away = found.seen is not None and found.seen.away if asked == "open" else asked == "away"
         try:
@@ -107,7 +124,6 @@ class Cards(OfSchool):
         if asked == "open" and found.row is not None:
             page = "tv.lesson" if is_tv() else "pages.lesson"
             return redirect(url_for(page, lesson=found.card.lesson), 303)
-        home = "tv.home" if is_tv() else "pages.home"
         return redirect(url_for("cards.here" if request.form.get("here") else home), 303)
 
     # the office
@@ -179,7 +195,7 @@ class Cards(OfSchool):
 
 
 def blueprint(board: Board, guard: Guard) -> Blueprint:
-    """The routes, and `waiting_cards()` for home."""
+    """The routes, and `waiting_cards()` and `changing_cards()` for home."""
     routes, cards = Blueprint("cards", __name__), Cards(board, guard)
     rules: tuple[tuple[str, str, Any, str], ...] = (
         ("/cards", "here", cards.here, "GET"),
@@ -191,4 +207,5 @@ def blueprint(board: Board, guard: Guard) -> Blueprint:
     for rule, name, view, method in rules:
         routes.add_url_rule(rule, name, view, methods=[method])
     routes.add_app_template_global(cards.waiting, "waiting_cards")
+    routes.add_app_template_global(cards.changing, "changing_cards")
     return routes

@@ -312,8 +312,9 @@ class LocalPages(Guarded):
         if removed and shown is not None and form.get("sure") != "1":
             one = next(resource for resource in shown.resources if resource.id == removed[0])
             carried = [pair for pair in form.items(multi=True) if pair[0] != "secret"]
-            page = render_template("local_out.html", secret=secret, lesson=lesson, one=one, carried=carried)
-            return make_response(page)
+            basket = any(row.row.id == lesson and row.basket for row in self.reader.local_lessons())
+            values = {"lesson": lesson, "one": one, "carried": carried, "basket": basket}
+            return make_response(render_template("local_out.html", secret=secret, **values))
         order = tuple((r, form.get(f"kind-{r}", ""), form.get(f"title-{r}", "")[:200]) for r in ids)
         try:
             head = heading(form.get("title", ""), form.get("subject", ""), form.get("grade", ""))

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _REMEMBERED = 40
 #: Characters of home pages that are kept, twice.
 _KEPT = 1 << 20
-#: Minutes that a home without a timetable may be kept: a day ends where such a quarter does, in any zone.
+#: Minutes that a home may be kept, where no timetable and no card's begin or end makes it another one
+#: meanwhile: a day ends where such a quarter does, in any zone.
 _QUARTER = 15
 #: Grades whose titles stand with their pinyin.
 _FIRST_READERS = ("一年级", "二年级")
@@ -48,7 +49,8 @@ class Day(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """Home as it is sent: the page, its mark, the grade that was chosen on it, whether it tells the time."""
+    """Home as it is sent: the page, its mark, the grade that was chosen on it, whether it is another one in
+    a minute."""
 
     page: str
     mark: str
@@ -211,8 +213,10 @@ class Today(Views):
             spoken=self.spoken,
             held_word=held_word,
         )
+        shared: Mapping[str, Any] = current_app.jinja_env.globals
+        timed = day.moment.table is not None or shared["changing_cards"](_QUARTER * 60)
         mark = hashlib.sha256(page.encode()).hexdigest()[:16]
-        return Made(page, mark, wished if wished in day.grades else "", day.moment.table is not None)
+        return Made(page, mark, wished if wished in day.grades else "", timed)
 
     def spoken(self, cover: Cover) -> list[str]:
         """The syllables of a title that first readers see with them (look.md, ruled title)."""

@@ -198,6 +198,16 @@ def test_without_script_and_against_the_rules(box: Box) -> None:
         assert answer.status_code == 200 and answer.headers["Content-Disposition"] == "attachment"
         assert answer.headers["Content-Security-Policy"] == "sandbox"
         assert "\u202e" not in entry["path"] and ".." not in entry["path"].split("/")
+    other = {"title": "图画课", "subject": "书法社团", "grade": "一年级", "secret": secret}
+    assert browser.post(f"{box.url}/local/save/{lesson}", data=other, timeout=20).status_code == 200
+    edit = f"{box.url}/local/edit/{lesson}"
+    wait_until(lambda: "书法社团" in browser.get(edit, timeout=20).text, "a subject that no list has")
+    assert '<option value="书法社团" selected>' in browser.get(edit, timeout=20).text, (
+        "it would be filed elsewhere"
+    )
+    screen = browser.get(f"{box.url}/tv/lesson/{lesson}", timeout=20).text
+    back = re.search(r'id="back" href="([^"]+)"', screen)
+    assert back and requests.get(box.url + back[1], timeout=20).status_code == 200
     headers = {"X-Secret": secret}
     upload = f"{box.url}/local/upload/{'a' * 16}"
     assert requests.get(upload, timeout=20).status_code == 403
@@ -252,6 +262,10 @@ def test_a_basket_becomes_a_lesson_and_goes(box: Box, open_tab: Opener) -> None:
         page.click("main button" if sure else "nav a.tool")
         page.wait_for_url("**/local/edit/*")
         assert sure or page.locator("button:has-text('去掉')").count() == 2
+    of_basket = shown(box)["四年级一起备课"].rpartition("/")[2]
+    page.goto(f"{box.url}/local/edit/{of_basket}")
+    page.locator("button:has-text('去掉')").last.click()
+    assert "别的课里还有就留着" in page.inner_text("main"), "it is no only copy"
     gone = f"{box.url}/local/delete/{lesson}"
     wait_until(lambda: "1份资料" in browser.get(gone, timeout=20).text, "one resource is taken out")
     browser.post(f"{box.url}/local/delete/{lesson}", data={"secret": secret}, timeout=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import sqlite3
@@ -110,6 +111,15 @@ def test_the_book_keeps_what_became_of_a_card(tmp_path: Path) -> None:
     book.push(school, "lesson-1", "", [], None, NOW + 40 * 86400)  # those that ended long ago make room
 
 
+class MovedClock(StoppedClock):
+    """The same moment until it is moved."""
+
+    late = 0.0
+
+    def wall(self) -> float:
+        return NOW + self.late
+
+
 class Office:
     """A small box with a school and a PIN; browsers on it."""
 
@@ -117,7 +127,8 @@ class Office:
         self.box, self.main = sample(data, NOW)
         self.incoming = self.box.paths.incoming
         self.incoming.mkdir()
-        reader, clock = StateReader(self.box.paths.state_db), StoppedClock()
+        reader, clock = StateReader(self.box.paths.state_db), MovedClock()
+        self.clock = clock
         Indexer(self.box.paths.search_db, reader).step()
         set_pin(self.box.paths.pin, "271828")
         self.school = School(self.box.paths.school_db)
@@ -158,6 +169,19 @@ class Office:
 @pytest.fixture
 def office(tmp_path: Path) -> Office:
     return Office(tmp_path)
+
+
+def test_a_card_with_a_time_comes_and_goes_on_a_home_that_is_kept(office: Office) -> None:
+    begin, until = (
+        datetime.datetime.fromtimestamp(NOW + late, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for late in (120, 1200)
+    )
+    office.county({"id": "p-0001", "lesson": office.main.id, "from": begin, "until": until})
+    for late, there in ((0, False), (100, False), (180, True), (840, True), (1140, True), (1260, False)):
+        office.clock.late = late
+        assert ('class="slip card1"' in office.get("/").text) == there, late
+    ended = office.post("/cards", card="county:p-0001", do="open")
+    assert (ended.status_code, ended.headers["Location"]) == (303, "/"), "it stood there when it was tapped"
 
 
 def test_the_office_pushes_and_sees_what_became_of_it(office: Office) -> None:

@@ -35,14 +35,16 @@
     return true;
   }
   function put(text) {
-    var made = new DOMParser().parseFromString(text, 'text/html'), olds = parts(doc), news = parts(made), n, all = true;
+    var made = new DOMParser().parseFromString(text, 'text/html'), olds = parts(doc), news = parts(made), n, all = true, box, sprite;
     if (!olds[0] || !news[0]) { return false; }
     if (ids(olds) === ids(news)) {
       for (n = 0; n < olds.length; n += 1) { all = swap(olds[n], news[n]) && all; }
     } else {
       all = swap(olds[0], news[0]) && swap(doc.getElementById('main'), made.getElementById('main'));
     }
-    swap(doc.querySelector('svg.sprite'), made.querySelector('svg.sprite'));
+    box = doc.querySelector('svg.sprite');
+    sprite = made.querySelector('svg.sprite');
+    if (box && sprite) { box.parentNode.replaceChild(doc.importNode(sprite, true), box); } /* nothing in it has the focus, and IE's has no contains() */
     return all;
   }
   function ask() {

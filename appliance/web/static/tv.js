@@ -52,7 +52,7 @@
   }
   function put(text) {
     var made = new DOMParser().parseFromString(text, 'text/html'), here = doc.activeElement, place, name, n, left, top;
-    var main = doc.getElementById('main'), inside = main.contains(here), old, fresh;
+    var main = doc.getElementById('main'), inside = main.contains(here) || doc.getElementById('now').contains(here), old, fresh;
     if (!made.querySelector('main[data-fresh]')) { return; }
     name = inside ? known(here) : '';
     place = all().indexOf(here);
@@ -66,7 +66,7 @@
     old = doc.querySelector('svg.sprite');
     fresh = made.querySelector('svg.sprite');
     if (old && fresh) { old.parentNode.replaceChild(doc.importNode(fresh, true), old); }
-    if (!inside || main.contains(doc.activeElement)) { return; }
+    if (!inside || (doc.activeElement && doc.activeElement !== doc.body)) { return; }
     fresh = all();
     for (n = 0, old = null; n < fresh.length && !old; n += 1) {
       if (known(fresh[n]) === name) { old = fresh[n]; }
