@@ -96,7 +96,7 @@ def served(command: list[str], url: str, environment: dict[str, str]) -> Iterato
         while not answers(url):
             if process.poll() is not None or time.monotonic() - began > _START:
                 raise SystemExit(f"{command[0]} gave no page")
-            time.sleep(0.05)
+            time.sleep(0.01)  # a wait of 0.05 s would be a tenth of what is measured
         yield process.pid, time.monotonic() - began
     finally:
         with contextlib.suppress(ProcessLookupError):
