@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from appliance.helped import MEDIA
+from content_sync.adapters.mountinfo import mount_point
 
 LABEL = "lessonbox-disk"
 #: Bytes: what is smaller is a stick to carry things on.
@@ -124,16 +125,11 @@ def _plain(text: str) -> str:
     return "".join(c for c in raw.decode("utf-8", "replace") if c.isprintable())[:40]
 
 
-def _place(field: str) -> str:
-    """Space, tab, line end and the backslash stand there in octal."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
-
-
 def _mounts(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Device number -> where it is mounted (proc_pid_mountinfo(5))."""
     found: dict[str, list[str]] = {}
     for line in _read(path, "").splitlines():
         fields = line.split()
         if len(fields) > 4:
-            found.setdefault(fields[2], []).append(_place(fields[4]))
+            found.setdefault(fields[2], []).append(mount_point(fields[4]))
     yield from found.items()

@@ -17,7 +17,12 @@ from content_sync.settings import toml_value
 
 _MOST_FILES = 200
 #: In a data folder that is only memory (images/files/usr/lib/lessonbox/data puts it there).
-NOT_KEPT = "not-kept"
+_NOT_KEPT = "not-kept"
+
+
+def forgets(data: Path) -> bool:
+    """Whether this data folder is only memory: the disk that it belongs on did not come up."""
+    return (data / _NOT_KEPT).exists()
 
 
 def initialise(data: Path, enrolment_file: Path) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def enrol(data: Path, content: bytes) -> Enrolment:
     """The same with the file's content. Safe to repeat after a power cut at any step: the enrolment itself
     is written last. Raises as `initialise`, and StorageError where nothing is kept."""
     enrolment, paths = usable(content, "the enrolment file"), BoxPaths(data)
-    if (data / NOT_KEPT).exists():
+    if forgets(data):
         raise StorageError("this box keeps nothing now: the claim would be used up and the key lost")
     if paths.enrolment.exists():
         _check_same(parse_enrolment(read_capped(paths.enrolment, MAX_ENROLMENT)), enrolment)

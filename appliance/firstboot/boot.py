@@ -257,10 +257,9 @@ class Boot(Struct):
     # What the config says
 
     def _network(self, config: BoxConfig) -> None:
-        way = config.lan_gateway != "no"
         with suppress(LessonBoxError):  # box.toml has the card's word by now, or a later one of the page
-            way = load_settings(self.data).text("lan_gateway") != "no"
-        files = network.networks(config, way)
+            config = replace(config, lan_gateway=load_settings(self.data).text("lan_gateway"))
+        files = network.networks(config)
         for name in (network.CABLE, network.WIFI):
             self._lay(self.run / "systemd" / "network" / name, files.get(name, ""))
         keys = "".join(f"{key}\n" for key in config.ssh_keys)

@@ -8,27 +8,26 @@ from content_sync.formats.hotspot import psk
 CABLE, WIFI = "10-lessonbox-cable.network", "10-lessonbox-wifi.network"
 
 
-def networks(config: BoxConfig, way: bool = True) -> dict[str, str]:
-    """The .network files; `way`: whether the LAN's router is a way out. Without an address and without Wi-Fi
-    none: the machine's own asks by DHCP.
+def networks(config: BoxConfig) -> dict[str, str]:
+    """The .network files. Without an address and without Wi-Fi none: the machine's own asks by DHCP.
 
     Link-local addresses stay on: with an address that was mistyped the box is found by its name all the same.
     """
     made = {}
     if config.wifi_name:
-        made[WIFI] = _network("wlan", config, way)
+        made[WIFI] = _network("wlan", config)
     elif config.address:
-        made[CABLE] = _network("ether", config, way)
+        made[CABLE] = _network("ether", config)
     return made
 
 
-def _network(kind: str, config: BoxConfig, way: bool) -> str:
+def _network(kind: str, config: BoxConfig) -> str:
     # No kind: a bridge, a container's end or a tunnel is none of the school's sockets.
     lines = ["# Made at each start of lessonbox.conf on the card.", "[Match]", f"Type={kind}", "Kind=!*", ""]
     lines += ["[Network]", "LinkLocalAddressing=yes", "LLMNR=no", "MulticastDNS=no"]
     if config.address:
         lines += ["DHCP=no", f"Address={config.address}"]
-        lines += [f"Gateway={config.gateway}"] if config.gateway and way else []
+        lines += [f"Gateway={config.gateway}"] if config.gateway and config.lan_gateway != "no" else []
     else:
         lines += ["DHCP=yes"]
     lines += [f"DNS={server}" for server in config.dns]

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from appliance.setup import NOT_KEPT
+from appliance.setup import forgets
 
 #: Well twice, so many seconds apart, and no program began anew in between.
 _APART = 10.0
@@ -30,7 +30,7 @@ def ask(url: str, header: str = "") -> tuple[int, bytes]:
 def ails(base: str, data: Path, run: Run, get: Callable[[str, str], tuple[int, bytes]] = ask) -> str:
     """What is wrong, one word that goes into the record: `page`, `lesson`, `data`, `sync`, `agent`; empty
     when nothing is."""
-    if (data / NOT_KEPT).exists():  # the disk with the lessons is away: a blank box looks well
+    if forgets(data):  # a blank box looks well
         return "data"
     try:
         status, page = get(f"{base}/", "")

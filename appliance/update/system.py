@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from appliance.setup import NOT_KEPT
+from appliance.setup import forgets
 from appliance.update import kept
 from appliance.update.history import History, Result
 from appliance.update.loader import Loader
@@ -78,7 +78,7 @@ class System(Struct):
     def settle(self) -> bool:
         """Before the programs begin: what the last start left open is brought to its end; whether the
         machine has to start once more, to have all of its processors. Raises StorageError, DiskFullError."""
-        trial, away = self.machine.trial(), (self.machine.data / NOT_KEPT).exists()
+        trial, away = self.machine.trial(), forgets(self.machine.data)
         if trial is not None:
             if not away:  # else what is copied is empty, and the try is given up
                 kept.keep(self.machine.data, self._before)

@@ -131,13 +131,16 @@ class LocalPages(Guarded):
         room = g.place.room
         return room.grades[0] if room is not None and room.grades else ""
 
+    def _row(self, lesson: str) -> LocalRow | None:
+        return next((row for row in self.reader.local_lessons() if row.row.id == lesson), None)
+
     def edit(self, lesson: str) -> Answer | str:
         """One of them: its files, its name, the county's switch."""
         secret = self.guard.require()
         return self._edit_page(lesson, secret)
 
     def _edit_page(self, lesson: str, secret: str, said: str = "", status: int = 200) -> Answer:
-        row = next((row for row in self.reader.local_lessons() if row.row.id == lesson), None)
+        row = self._row(lesson)
         waiting = [w for w in uploads.waiting(self._incoming()) if w.lesson == lesson]
         if row is None and not waiting:
             return redirect(url_for("local.manage"))
@@ -312,8 +315,8 @@ class LocalPages(Guarded):
         if removed and shown is not None and form.get("sure") != "1":
             one = next(resource for resource in shown.resources if resource.id == removed[0])
             carried = [pair for pair in form.items(multi=True) if pair[0] != "secret"]
-            basket = any(row.row.id == lesson and row.basket for row in self.reader.local_lessons())
-            values = {"lesson": lesson, "one": one, "carried": carried, "basket": basket}
+            row = self._row(lesson)
+            values = {"lesson": lesson, "one": one, "carried": carried, "basket": row and row.basket}
             return make_response(render_template("local_out.html", secret=secret, **values))
         order = tuple((r, form.get(f"kind-{r}", ""), form.get(f"title-{r}", "")[:200]) for r in ids)
         try:
@@ -335,7 +338,7 @@ class LocalPages(Guarded):
         """Take it away, after a second tap. What was taught with it stays counted."""
         secret = self.guard.require()
         if request.method == "GET":
-            row = next((row for row in self.reader.local_lessons() if row.row.id == lesson), None)
+            row = self._row(lesson)
             if row is None and lesson not in (self.reader.status("local_unreadable") or []):
                 return redirect(url_for("local.manage"))
             shown = self.reader.present_lesson(lesson)

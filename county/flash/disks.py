@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import plistlib
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ from xml.parsers.expat import ExpatError
 
 from msgspec import Struct
 
+from content_sync.adapters.mountinfo import mount_point
 from content_sync.errors import CardBusyError, ToolError
 
 _SECTOR = 512
@@ -131,12 +131,11 @@ def linux_mounts(mountinfo: str, swaps: str) -> dict[str, list[str]]:
         parts = line.split(" ")
         if len(parts) < 10 or "-" not in parts:
             continue
-        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), parts[4])
         source = parts[parts.index("-") + 2]
         # Either is enough; btrfs shows the numbers of no disk.
-        found.setdefault(parts[2], []).append(place)
+        found.setdefault(parts[2], []).append(mount_point(parts[4]))
         if source.startswith("/dev/"):
-            found.setdefault(os.path.realpath(source), []).append(place)
+            found.setdefault(os.path.realpath(source), []).append(mount_point(parts[4]))
     for line in swaps.splitlines()[1:]:
         if line.strip():
             found.setdefault(line.split()[0], []).append("swap")

@@ -171,6 +171,18 @@ class Monitor:
         )
 
 
+def lessons_card(image: Path, work: Path) -> tuple[Path, Path]:
+    """A card of 8 GB with a box and its lessons on it, and the key for SSH, which may come in."""
+    tree = work / "data"
+    tree.mkdir()
+    make_box(make_county(work)).rename(tree / "lessonbox")
+    card, key = work / "card.img", new_key(work)
+    make_card(image, card, 8 * 1024 * MIB)
+    put_data(card, tree)
+    put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
+    return card, key
+
+
 @dataclass
 class Machine:
     """A running virtual machine; ports are this machine's."""
@@ -326,14 +338,7 @@ def new_key(folder: Path) -> Path:
 
 def measure(image: Path, work: Path, timeout: float = 600) -> dict[str, Any]:
     """Boot a fresh card once; the figures. Raises BootError when a page lacks what it must hold."""
-    tree = work / "data"
-    box = make_box(make_county(work))
-    tree.mkdir()
-    shutil.move(box, tree / "lessonbox")
-    card, key = work / "card.img", new_key(work)
-    make_card(image, card, 8 * 1024 * MIB)
-    put_data(card, tree)
-    put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
+    card, key = lessons_card(image, work)
     with booted(card, key) as machine:
         page = machine.wait_for("/", timeout).decode()
         first = machine.seconds()

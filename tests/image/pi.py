@@ -12,7 +12,6 @@ import json
 import lzma
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -220,14 +219,7 @@ def kernel_version(image: Path) -> str:
 
 def measure(image: Path, work: Path, board: str, timeout: float = 900) -> dict[str, Any]:
     """Boot a fresh card once; the figures. Raises BootError when a page lacks what it must hold."""
-    tree = work / "data"
-    box = boot.make_box(boot.make_county(work))
-    tree.mkdir()
-    shutil.move(box, tree / "lessonbox")
-    card, key = work / "card.img", boot.new_key(work)
-    boot.make_card(image, card, 8 * 1024 * MIB)
-    boot.put_data(card, tree)
-    boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
+    card, key = boot.lessons_card(image, work)
     with booted(card, key, board) as machine:
         page = machine.wait_for("/", timeout).decode()
         first = machine.seconds()

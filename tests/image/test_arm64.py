@@ -312,16 +312,7 @@ def test_what_is_in_the_system(image: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def card(image: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A card of 8 GB with a box and its lessons on it, and the key for SSH."""
-    work = tmp_path_factory.mktemp("card")
-    tree = work / "data"
-    tree.mkdir()
-    boot.make_box(boot.make_county(work)).rename(tree / "lessonbox")
-    card, key = work / "card.img", boot.new_key(work)
-    boot.make_card(image, card, 8 * 1024 * MIB)
-    boot.put_data(card, tree)
-    boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
-    return card, key
+    return boot.lessons_card(image, tmp_path_factory.mktemp("card"))
 
 
 @pytest.fixture(scope="module", params=["virt", "raspi3b"])

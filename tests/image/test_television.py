@@ -86,13 +86,7 @@ class Screen:
 
 
 def test_a_television_shows_lessons_by_itself_and_takes_keys(image: Path, tmp_path: Path) -> None:
-    card, key = tmp_path / "card.img", boot.new_key(tmp_path)
-    tree = tmp_path / "data"
-    tree.mkdir()
-    boot.make_box(boot.make_county(tmp_path)).rename(tree / "lessonbox")
-    boot.make_card(image, card, 8 * 1024 * MIB)
-    boot.put_data(card, tree)
-    boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
+    card, key = boot.lessons_card(image, tmp_path)
     monitor = tmp_path / "monitor"
     more = ["-device", "VGA,xres=1280,yres=720,edid=on", "-device", "usb-kbd"]
     more += boot.Monitor.words(monitor)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.trial import BAD, bad, good, make
+from tests.image import boot
+from tests.image.trial import BAD, bad, good
 
 pytestmark = pytest.mark.slow
 WITHIN = 300.0
@@ -15,7 +16,8 @@ WITHIN = 300.0
 @pytest.fixture(scope="module")
 def box(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A card of 8 GB with a box and its lessons on it; the key for SSH lies beside it."""
-    return make(image, tmp_path_factory.mktemp("update"))
+    card, _ = boot.lessons_card(image, tmp_path_factory.mktemp("update"))
+    return card
 
 
 def test_a_good_one_is_confirmed(box: Path, tmp_path: Path) -> None:

@@ -77,18 +77,6 @@ def fill(card: Path, changes: dict[str, str], options: str = "") -> None:
     write_state(card, armed(read_state(card), NUMBER))
 
 
-def make(image: Path, work: Path) -> Path:
-    """As the fixture says."""
-    tree = work / "data"
-    tree.mkdir()
-    boot.make_box(boot.make_county(work)).rename(tree / "lessonbox")
-    card, key = work / "card.img", boot.new_key(work)
-    boot.make_card(image, card, 8 * 1024 * MIB)
-    boot.put_data(card, tree)
-    boot.put_on_fat(card, key.with_suffix(".pub"), "authorized_keys")
-    return card
-
-
 def updating(box: Path, folder: Path, changes: dict[str, str], board: Board) -> Path:
     """A copy of that card with another system to be tried."""
     folder.mkdir(exist_ok=True)
@@ -98,10 +86,10 @@ def updating(box: Path, folder: Path, changes: dict[str, str], board: Board) -> 
         shutil.copy(box.with_name(name), folder / name)
     fill(card, changes, board.options)
     if board.alone:
-        line = run("mtype", "-i", f"{card}@@{partitions(card)['boot'][0]}", "::/a/cmdline.txt")
         changed = folder / "cmdline.txt"
+        line = boot.fat(card, "mtype", "::/a/cmdline.txt")
         changed.write_text(line.replace("lessonbox.cpus=all", "nr_cpus=1         "))
-        boot.fat(card, "mcopy", "-o", changed, "::/a/cmdline.txt")
+        boot.put_on_fat(card, changed, "a/cmdline.txt")
     return card
 
 
@@ -143,9 +131,14 @@ class Board:
     alone: bool = False
     network: bool = True
 
+    def on(self, card: Path) -> AbstractContextManager[Machine]:
+        """Switched on with this card, its key and its monitor beside it; it may start again by itself."""
+        more = boot.Monitor.words(card.with_name("monitor"))
+        return self.booted(card, card.with_name("key"), again=True, more=more)
+
     def started(self, card: Path) -> str:
         """Which slot the firmware starts, as the card holds it now."""
-        text = run("mtype", "-i", f"{card}@@{partitions(card)['boot'][0]}", f"::/{self.pointer}")
+        text = boot.fat(card, "mtype", f"::/{self.pointer}")
         return text.partition(self.word)[2][:1]
 
 
@@ -167,13 +160,11 @@ PI3 = replace(
 def tried(board: Board, card: Path, machine: Machine) -> float:
     """Wait until the new system is started; seconds from power on to then, by the machine's own clock, or 0
     where nobody can look at that."""
+    wait(card, machine, lambda state: state.tries == 1, 600 * board.slow)
     if not board.clock:
-        wait(card, machine, lambda state: state.tries == 1, 600 * board.slow)
         return 0.0
-    machine.wait_until(card.with_name("monitor").exists, 60, "a monitor")
-    monitor = boot.Monitor(card.with_name("monitor"))
-    wait(card, machine, lambda state: state.tries == 1, 600)
-    return (monitor.clock() - datetime.datetime.fromisoformat(boot.POWER_ON)).total_seconds()
+    now = boot.Monitor(card.with_name("monitor")).clock()
+    return (now - datetime.datetime.fromisoformat(boot.POWER_ON)).total_seconds()
 
 
 def guest_seconds(machine: Machine) -> tuple[float, float]:
@@ -187,8 +178,7 @@ def guest_seconds(machine: Machine) -> tuple[float, float]:
 def good(box: Path, folder: Path, board: Board = PC) -> dict[str, float]:
     """Confirmed, and the next start is its own kernel's; seconds of the machine's own from power on."""
     card = updating(box, folder, {}, board)
-    more = boot.Monitor.words(folder / "monitor")
-    with board.booted(card, folder / "key", again=True, more=more) as machine:
+    with board.on(card) as machine:
         begun = tried(board, card, machine)
         state = wait(
             card, machine, lambda state: state.confirmed == "b" or bool(state.refused), 900 * board.slow
@@ -200,7 +190,7 @@ def good(box: Path, folder: Path, board: Board = PC) -> dict[str, float]:
             assert time.monotonic() < deadline
             time.sleep(1)
         time.sleep(2)  # and its sector out of the emulator
-    with board.booted(card, folder / "key", again=True) as machine:
+    with board.on(card) as machine:
         machine.wait_for("/", 900 * board.slow)
         assert slot(machine) == "b"
         line = machine.command("cat /proc/cmdline")
@@ -215,8 +205,7 @@ def bad(
 ) -> dict[str, float]:
     """Back on the old system, told, and not tried again; seconds of the machine's own from power on."""
     card = updating(box, folder, changes, board)
-    more = boot.Monitor.words(folder / "monitor")
-    with board.booted(card, folder / "key", again=True, more=more) as machine:
+    with board.on(card) as machine:
         begun = tried(board, card, machine)
         state = wait(card, machine, lambda state: bool(state.refused), 600 * board.slow)
         assert (state.confirmed, state.refused, state.trial) == ("a", NUMBER, "") and state.why in why, state
@@ -249,7 +238,7 @@ def cards(words: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
     folder.mkdir(exist_ok=True)
     box = folder / "card.img"
     if not box.exists():
-        make(Path(words[0]), folder)
+        boot.lessons_card(Path(words[0]), folder)
     for name in words[2:]:
         if name == "good":
             yield name, good(box, folder / name, board)

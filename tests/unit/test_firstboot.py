@@ -91,7 +91,7 @@ def test_addresses_go_to_the_wifi_where_there_is_one() -> None:
     assert list(cable) == [network.CABLE]
     for line in ("Type=ether", "Address=10.1.2.3/24", "Gateway=10.1.2.1", "DNS=223.5.5.5", "DHCP=no"):
         assert f"{line}\n" in cable[network.CABLE]
-    assert "Gateway" not in network.networks(fixed, way=False)[network.CABLE]
+    assert "Gateway" not in network.networks(replace(fixed, lan_gateway="no"))[network.CABLE]
     wifi = network.networks(BoxConfig(wifi_name="x", address="10.1.2.3/24"))
     assert list(wifi) == [network.WIFI] and "Type=wlan\n" in wifi[network.WIFI]
     assert "DHCP=yes" in network.networks(BoxConfig(wifi_name="x"))[network.WIFI]
