@@ -16,8 +16,12 @@ from typing import Any
 from appliance.usage.database import is_damage, move_aside, named, sqlite_errors
 from content_sync.adapters.files import make_folder, storage_errors, sync_folder
 from content_sync.adapters.kept import Kept, Watch
+from content_sync.adapters.resting import Resting
 from content_sync.adapters.sqlite import Frozen, full, read_only
 from content_sync.errors import NewerDataError
+
+#: Connections that wait for the next call.
+_MOST_RESTING = 8
 
 
 def _steps() -> list[str]:
@@ -34,6 +38,14 @@ def _connected(where: str) -> sqlite3.Connection:
     )
 
 
+def _reading(where: str) -> sqlite3.Connection:
+    connection = _connected(where)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA cache_size = -128")
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
 class School:
     """The school's own book, for any number of threads of one process."""
 
@@ -45,7 +57,7 @@ class School:
         with storage_errors(path.name):
             make_folder(path.parent)
         self._lock = threading.RLock()
-        self._local = threading.local()
+        self._resting = Resting[sqlite3.Connection](_MOST_RESTING)
         self._watch, self._kept = Watch(), Kept(1000)
         #: What is read while nothing can be written: a card that failed still shows its timetable.
         self._frozen: Frozen | sqlite3.Connection | None = None
@@ -133,18 +145,12 @@ class School:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection, for reading. Rows are sqlite3.Row. Raises BusyError, StorageError."""
+        """A connection for reading. Rows are sqlite3.Row. Raises BusyError, StorageError."""
+        where = self._where
         with sqlite_errors(self.path.name):
-            where, connection = getattr(self._local, "connection", ("", None))
-            if connection is None or where != self._where:
-                where = self._where
-                connection = _connected(where)
-                connection.execute("PRAGMA cache_size = -128")  # web has many threads
-                connection.row_factory = sqlite3.Row
-                connection.execute("PRAGMA query_only = 1")
-                self._local.connection = where, connection
             try:
-                yield connection
+                with self._resting.lent(where, lambda: (where, _reading(where))) as connection:
+                    yield connection
             except sqlite3.Error:
                 self._watch.forget()  # what was made without it is not to last
                 raise

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from content_sync.adapters.kept import Kept, Watch
+from content_sync.adapters.resting import Resting
 from content_sync.errors import FormatError, NewerDataError, SetupError, StorageError
 from content_sync.formats.hashtree import FileId
 from content_sync.formats.lesson import Lesson, parse_lesson
@@ -95,8 +96,7 @@ def full(path: Path) -> bool:
     return found.f_bavail * found.f_frsize < _SHARED
 
 
-#: What a connection keeps of the file, and how many connections wait for the next call: two hundred threads
-#: of web with one each would be 100 MB.
+#: What a connection keeps of the file, and how many connections wait for the next call.
 _CACHE_KIB, _MOST_RESTING = 512, 8
 
 
@@ -129,7 +129,7 @@ class StateReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._resting: list[tuple[tuple[int, int, bool], sqlite3.Connection]] = []
+        self._resting = Resting[sqlite3.Connection](_MOST_RESTING)
         self._lessons: dict[str, Lesson] = {}
         self._outlines: dict[str, Outline] = {}
         self._frozen: Frozen | None = None
@@ -160,19 +160,6 @@ class StateReader:
             return self._watch.version(identity, lambda: self._new(identity)[1])
         except sqlite3.Error as error:
             raise StorageError(f"{self._path.name}: {error}") from error
-
-    def _taken(self) -> tuple[tuple[int, int, bool], sqlite3.Connection]:
-        """A connection for one call, and which file it is of."""
-        identity = self._identity()
-        while True:
-            with self._lock:
-                if not self._resting:
-                    break
-                known, connection = self._resting.pop()
-            if known == identity:
-                return identity, connection
-            connection.close()
-        return self._new(identity)
 
     def _new(self, identity: tuple[int, int, bool]) -> tuple[tuple[int, int, bool], sqlite3.Connection]:
         try:
@@ -207,21 +194,12 @@ class StateReader:
         return connection
 
     def _all(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        identity = self._identity()
         try:
-            identity, connection = self._taken()
-            try:
-                rows = connection.execute(sql, tuple(values)).fetchall()
-            except BaseException:
-                connection.close()
-                raise
+            with self._resting.lent(identity, lambda: self._new(identity)) as connection:
+                return connection.execute(sql, tuple(values)).fetchall()
         except sqlite3.Error as error:
             raise StorageError(f"{self._path.name}: {error}") from error
-        with self._lock:
-            if len(self._resting) < _MOST_RESTING:
-                self._resting.append((identity, connection))
-                return rows
-        connection.close()
-        return rows
 
     def _one(self, sql: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
         rows = self._all(sql, values)
@@ -236,10 +214,7 @@ class StateReader:
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            resting, self._resting = self._resting, []
-        for _, connection in resting:
-            connection.close()
+        self._resting.close()
         self._watch.forget()
 
     def meta(self, key: str) -> str | None:

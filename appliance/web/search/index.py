@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from appliance.web.search.shown import Shown
 from appliance.web.search.words import normalise
 from appliance.web.words import grade_order
 from content_sync.adapters.files import storage_errors
+from content_sync.adapters.resting import Resting
 from content_sync.adapters.sqlite import StateReader, read_only
 from content_sync.errors import DiskFullError, LessonBoxError, StorageError
 from content_sync.formats.lesson import KINDS
@@ -39,6 +41,8 @@ _MAX_WORDS = 8
 _REST = 9
 _POLL = 2.0
 _PATIENCE = 1800.0
+#: Connections that wait for the next call: a search takes milliseconds, so few meet.
+_MOST_RESTING = 4
 
 
 class Near(NamedTuple):
@@ -70,7 +74,7 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._local = threading.local()
+        self._resting = Resting[Library](_MOST_RESTING)
         #: The file that proved damaged while it was read.
         self.damaged: tuple[int, int, int] | None = None
 
@@ -86,26 +90,21 @@ class Index:
         except LessonBoxError:
             return None
 
-    def _library(self) -> Library:
+    @contextmanager
+    def _library(self) -> Iterator[Library]:
         identity = self._identity()
-        if getattr(self._local, "identity", None) != identity:
-            self.close()
-            self._local.library = Library(self.path)
-            self._local.identity = identity
-        library = self._local.library
-        assert isinstance(library, Library)
-        return library
+        with self._resting.lent(identity, lambda: (identity, Library(self.path))) as library:
+            yield library
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        if getattr(self._local, "library", None) is not None:
-            self._local.library.close()
-        self._local.library = self._local.identity = None
+        """Close the connections."""
+        self._resting.close()
 
     def generation(self) -> int | None:
         """The generation of state.db that it was built from; None when there is none that can be used."""
         try:
-            generation = int(self._library().generation)
+            with self._library() as library:
+                generation = int(library.generation)
             return None if self.damaged == self._identity() else generation
         except (LessonBoxError, sqlite3.Error, TypeError, ValueError):
             return None
@@ -114,7 +113,8 @@ class Index:
         """Read all of the file, and know it as damaged if it is. Raises StorageError when it is not there."""
         identity = self._identity()
         try:
-            whole = self._library().check()
+            with self._library() as library:
+                whole = library.check()
         except (sqlite3.Error, TypeError, ValueError):
             whole = False
         self.damaged = None if whole else identity
@@ -122,7 +122,8 @@ class Index:
     def spoken(self, collection: str, lesson: str) -> str:
         """The syllables of a lesson's title, one a character, for short ones; `` where it is not known."""
         try:
-            return self._library().spoken(collection, lesson)
+            with self._library() as library:
+                return library.spoken(collection, lesson)
         except (sqlite3.Error, LessonBoxError) as error:
             log.warning("search.db: %s", error)
             return ""
@@ -150,7 +151,8 @@ class Index:
             return Found((), 0, {}, {})
         near = room if isinstance(room, Near) else Near(tuple(room[0]), tuple(room[1]))
         try:
-            return self._find(self._library(), words, (grade, kind, subject), (offset, limit), near, counted)
+            with self._library() as library:
+                return self._find(library, words, (grade, kind, subject), (offset, limit), near, counted)
         except (sqlite3.Error, TypeError, ValueError, LookupError) as error:
             try:
                 self.damaged = self._identity()

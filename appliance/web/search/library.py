@@ -1,4 +1,4 @@
-"""One search.db as one thread reads it: the lessons that a word finds, as an int with a bit for each."""
+"""One search.db as one call reads it: the lessons that a word finds, as an int with a bit for each."""
 
 from __future__ import annotations
 
@@ -46,12 +46,15 @@ _Rows = dict[int, tuple[bytes | None, bytes | None]]
 
 
 class Library:
-    """One search.db, read by one thread."""
+    """One search.db, for any thread, one at a time."""
 
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error, TypeError, ValueError when it is damaged or another schema's."""
         self._connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             if self._connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
