@@ -82,17 +82,10 @@ def hold(
     it is not known."""
     found: list[Holding] = []
     for number, tap in enumerate(taps):
-        before = [held for held in found if (held.tap.boot, held.tap.place) == (tap.boot, tap.place)]
+        before = [held for held in found if _meet(held.tap, tap)]
         since = max((held.ends for held in before), default=0)
         since = min(since, tap.mono)  # the next name ends the one before, whatever that could have held
-        following = next(
-            (
-                other.mono
-                for other in taps[number + 1 :]
-                if (other.boot, other.place) == (tap.boot, tap.place)
-            ),
-            None,
-        )
+        following = next((other.mono for other in taps[number + 1 :] if _meet(other, tap)), None)
         now = local(tap.boot, tap.mono) if room.periods else None
         period = None if now is None else _period(room.periods, now % _DAY // 60)
         if period is not None and now is not None:
@@ -102,14 +95,18 @@ def hold(
         else:
             begins, until = tap.mono - BACK, tap.mono + WINDOW
             slot = f"{tap.teacher} {tap.place} {tap.id}"
-            joined = next((h for h in before if h.period is None and _joins(h, tap)), None)
-            if joined is not None:
-                until, slot = joined.until, joined.slot
+        no = None if period is None else period.no
+        joined = next((h for h in before if h.period == no and _joins(h, tap)), None)
+        if joined is not None:
+            until, slot = joined.until, joined.slot
         ends = min(t for t in (until, tap.over, following, _silent(tap, steps, room)) if t is not None)
-        found.append(
-            Holding(tap, max(begins, since), ends, until, slot, None if period is None else period.no)
-        )
+        found.append(Holding(tap, max(begins, since), ends, until, slot, no))
     return found
+
+
+def _meet(one: Tap, other: Tap) -> bool:
+    """Whether a name ends the other: at one place, or at one board, which may have got another room since."""
+    return one.boot == other.boot and (one.place == other.place or one.board == other.board)
 
 
 def _period(periods: Iterable[Period], minute: int) -> Period | None:
@@ -150,8 +147,10 @@ def count(held: Sequence[Holding], steps: Sequence[Step], room: Room) -> list[Cl
     """The classes in what the taps hold: of each slot at most one of each kind."""
     slots: dict[tuple[str, str], dict[str, list[tuple[int, int]]]] = {}
     first: dict[str, Holding] = {}
+    places: dict[str, set[str]] = {}
     for one in held:
         first.setdefault(one.slot, one)
+        places.setdefault(one.slot, set()).add(one.tap.place)
         for step in steps:
             begins, ends = max(step.begins, one.begins), min(step.ends, one.ends)
             kind = _kind(one.tap, step, room) if begins < ends and _here(step, one.tap, room) else None
@@ -163,7 +162,7 @@ def count(held: Sequence[Holding], steps: Sequence[Step], room: Room) -> list[Cl
         tap = first[slot].tap
         times = {lesson: _length(parts) for lesson, parts in lessons.items()}
         lesson = max(times, key=lambda name: (times[name], name))
-        together = tap.place in room.mixed
+        together = not room.mixed.isdisjoint(places[slot])
         length = (
             _length([part for parts in lessons.values() for part in parts]) if together else times[lesson]
         )

@@ -118,7 +118,9 @@ class Tally:
         """Who teaches at this place now. Raises BusyError, StorageError."""
         mono, boot = self._mono(), self._clock.boot_id()
         held, classes = self._counted()
-        mine = [one for one in held if one.tap.boot == boot and one.tap.place == (room or board)]
+        here = [one for one in held if one.tap.boot == boot]
+        # a board that got another room since is still who tapped at it
+        mine = [one for one in here if one.tap.place == (room or board) or one.tap.board == board]
         if not mine or not mine[-1].tap.mono <= mono < mine[-1].ends:
             return None
         tap = mine[-1].tap

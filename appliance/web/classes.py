@@ -173,11 +173,13 @@ class Classes(OfSchool):
         sheet = sheets.sheet_of(self.school, tap) or sheets.Sheet()
         tried, solved = selftest.figures(tap)
         played = bool(tried) and sheet.tried is None
+        training = TRAIN in kinds or played or sheet.tried is not None
         if played:
             sheet = replace(sheet, tried=tried, solved=solved)
         page = render_template(
-            "class_sheet.html", tap=tap, person=person, questions=QUESTIONS, said=said, sheet=sheet,
-            counted=bool(kinds), training=TRAIN in kinds or played, played=played, secret=secret or "",
+            "class_sheet.html", tap=tap, person=person, questions=QUESTIONS, said=said,
+            sheet=_as_sent() if said else sheet, counted=bool(kinds), training=training, played=played,
+            secret=secret or "",
         )  # fmt: skip
         return make_response(page, status)
 
@@ -229,6 +231,12 @@ class Classes(OfSchool):
             kinds_of=KIND_WORDS, questions=QUESTIONS, school=self._name(), minutes_of=_minutes,
             notes=self.guard.secret() is not None,
         )  # fmt: skip
+
+
+def _as_sent() -> dict[str, Any]:
+    """A sheet with a mistake in it, as it was filled in."""
+    choices: dict[str, Any] = {name: request.form.get(name, 0, int) for name in QUESTIONS}
+    return choices | {name: request.form.get(name, "") for name in ("note", "solved", "tried")}
 
 
 def _day(day: datetime.date) -> dict[str, int]:

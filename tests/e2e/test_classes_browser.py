@@ -222,6 +222,37 @@ def test_the_self_test_of_a_training_fills_its_sheet(school: Served, open_tab: C
     assert not tab.errors
 
 
+def test_a_sheet_opened_again_keeps_its_self_test_and_a_mistake_loses_nothing(
+    school: Served, open_tab: Callable[..., Tab]
+) -> None:
+    tab = open_tab()
+    page, quiz = tab.page, f"/lesson/{school.training.id}/r1"
+    page.goto(f"{school.url}/who?next={quiz}")
+    page.click(".name:has-text('李国强')")
+    page.wait_for_url(school.url + quiz)
+    page.click("#screen .opt[data-k=B]")
+    page.wait_for_selector("#screen .opt.yes")
+    page.goto(f"{school.url}/who")
+    page.click("text=下课")  # after a minute: no class
+    sheet = page.url
+    page.click("text=记下")
+    page.wait_for_url("**/classes")
+    page.goto(sheet)
+    assert [page.input_value(f"[name={name}]") for name in ("tried", "solved")] == ["1", "1"]
+    page.fill("[name=solved]", "5")
+    page.fill("[name=note]", "投影有点暗")
+    page.click("label:has-text('部分适用')")
+    page.click("text=记下")
+    assert page.is_visible("[role=status]") and page.is_checked("[name=fit][value='2']")
+    values = [page.input_value(f"[name={name}]") for name in ("tried", "solved", "note")]
+    assert values == ["1", "5", "投影有点暗"]
+    page.fill("[name=tried]", "6")
+    page.click("text=记下")
+    page.wait_for_url("**/classes")
+    page.goto(sheet)
+    assert [page.input_value(f"[name={name}]") for name in ("tried", "solved")] == ["6", "5"]
+
+
 #: Selects whose chosen word is wider than the room for it (the arrow takes some).
 CUT = """() => [].filter.call(document.querySelectorAll('.grid select'), function (e) {
   var s = getComputedStyle(e), pen = document.createElement('canvas').getContext('2d');

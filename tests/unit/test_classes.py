@@ -115,6 +115,22 @@ def test_a_board_of_no_room_is_a_place_of_its_own() -> None:
     assert counted([mine], use(0, 25, board=OTHER), Room(), False) == []
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["timetable", "no clock"])
+def test_a_board_that_gets_another_room_in_a_class_counts_nothing_twice(known: bool) -> None:
+    moved = Room({BOARD: "b"}, frozenset(), PERIODS)
+    steps = use(30, 70)
+    mine = tap(30, place="a")
+    assert counted([mine, tap(42, "li", place="b")], steps, moved, known) == [("li", TEACH, "poem", 28)]
+    thrice = [tap(30, place=BOARD), tap(45, place="a"), tap(55, place="b")]
+    assert counted(thrice, steps, moved, known) == [("wang", TEACH, "poem", 40)]
+
+
+def test_a_room_of_several_grades_that_a_board_gets_in_a_class_adds_them_up() -> None:
+    steps = use(30, 45) + use(45, 61, "song")
+    taps = [tap(30, place=BOARD), tap(40, place="room")]
+    assert counted(taps, steps, MIXED, False) == [("wang", TEACH, "song", 31)]
+
+
 @dataclass
 class Desk:
     """A school's book, a recorder and a tally that a test moves through time."""
@@ -179,6 +195,15 @@ def test_a_class_counts_at_once_and_is_written_down_once(desk: Desk) -> None:
     ]
     assert sheets.scores(desk.school, None, desk.tally.unsettled()) == {desk.wang: Score(teach=1)}
     assert desk.tally.now(BOARD, None) is None
+
+
+def test_a_name_stays_when_its_board_gets_a_room(desk: Desk) -> None:
+    mine = desk.tally.tap(desk.wang, BOARD, None, TEACH)
+    desk.clock.mono += 60
+    now = desk.tally.now(BOARD, "r-1")
+    assert now is not None and now.tap == mine
+    assert desk.tally.now(OTHER, "r-1") is None
+    assert desk.tally.over(BOARD, "r-1") == mine and desk.tally.now(BOARD, "r-1") is None
 
 
 def test_over_and_another_name(desk: Desk) -> None:

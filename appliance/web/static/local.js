@@ -58,12 +58,25 @@
     xhr.send(body || null);
   }
 
+  /* The PIN was entered again, perhaps in another tab: its forms carry another secret, which this page fetches of itself. */
+  function renew(then) {
+    var xhr = new XMLHttpRequest();
+    xhr.open('GET', location.href.split('#')[0]);
+    xhr.onload = function () {
+      var found = /name="secret" value="([^"]+)"/.exec(xhr.responseText), fields = document.querySelectorAll('[name=secret]'), i;
+      for (i = 0; found && i < fields.length; i += 1) fields[i].value = found[1];
+      then();
+    };
+    xhr.onerror = xhr.onabort = xhr.ontimeout = then;
+    xhr.send();
+  }
+
   function send(file, done) {
     var upload = identity(form.getAttribute('data-lesson') + '/' + file.name + '/' + file.size + '/' + (file.lastModified || Number(file.lastModifiedDate) || 0));
     var url = form.getAttribute('data-to') + upload, line = new Line(file), wait = WAIT;
-    function again(text) {
+    function again(text, first) {
       line.say(text);
-      setTimeout(look, wait);
+      setTimeout(function () { if (first) first(look); else look(); }, wait);
       wait = Math.min(LONGEST, wait * 2);
     }
     function judge(status, told) {
@@ -74,7 +87,7 @@
           line.say(form.getAttribute('data-done'), file.size);
           done(upload, file.name);
         } else piece(told.at);
-      } else if (status === 403) again(form.getAttribute('data-pin'));
+      } else if (status === 403) again(form.getAttribute('data-pin'), renew);
       else if (status === 507) again(form.getAttribute('data-full'));
       else if (status === 400 && told.error) { line.say(told.error.message); done('', ''); }
       else again(form.getAttribute('data-again'));
