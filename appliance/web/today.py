@@ -95,6 +95,13 @@ def _at(cover: Cover, room: Room, now: Moment) -> Cover:
     return replace(cover, on=True, turn=turn(room, cover.grade, cover.held.period, minute))
 
 
+def _shelf(covers: Sequence[Cover], collections: Sequence[CollectionRow]) -> list[CollectionRow]:
+    """What stands on home's shelf: the subjects of the stages (小学, 初中) that the covers are of; of all where
+    there are none."""
+    stages = {cover.collection.stage for cover in covers if cover.collection}
+    return shelves.subjects([c for c in collections if c.stage in stages] if stages else collections)
+
+
 def taught_here(reader: StateReader) -> list[Taught]:
     """What this room had open, newest first: as the school's book has it, then as the browser remembers.
     A recording that ran to its end ends a lesson of one period."""
@@ -204,7 +211,7 @@ class Today(Views):
             present=sum(c.present for c in collections.values()),
             coming=sum(c.lessons - c.present for c in collections.values()),
             problems=self.reader.problems(),
-            shelf=shelves.subjects(collections.values()),
+            shelf=_shelf(day.covers, list(collections.values())),
             subject_of=shelves.subject_of,
             school=self.reader.meta("school_name") or "",
             room=room,
@@ -220,7 +227,7 @@ class Today(Views):
 
     def spoken(self, cover: Cover) -> list[str]:
         """The syllables of a title that first readers see with them (look.md, ruled title)."""
-        if cover.row is None or cover.grade not in _FIRST_READERS or language() != "zh":
+        if cover.row is None or cover.grade not in _FIRST_READERS:
             return []
         found = self.board.index.spoken(cover.row.collection, cover.row.id).split()
         return found if len(found) == len(cover.row.title) else []

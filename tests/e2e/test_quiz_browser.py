@@ -68,6 +68,12 @@ class Desk:
         }
 
 
+#: Icons on the page that the page does not bring.
+LACKING = """[].map.call(document.querySelectorAll('use'), function (use) {
+  return use.getAttribute('xlink:href') || use.getAttribute('href');
+}).filter(function (name) { return !document.querySelector('.sprite ' + name); })"""
+
+
 @pytest.fixture(params=[True, False], ids=["script", "no script"])
 def desk(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener, request: pytest.FixtureRequest
@@ -81,6 +87,7 @@ def test_every_kind_by_taps(desk: Desk) -> None:
     assert page.locator(".ans, .why, .opt.yes").count() == 0
     desk.tap("A")
     assert desk.looks() == {"A": "picked wrong", "B": "yes", "C": "no", "D": "no"}
+    assert page.locator(".opt .ic").count() == 2 and not page.evaluate(LACKING), "tick and cross are there"
     assert "（B）" in page.inner_text(".stem") and "“出”字" in page.inner_text(".why")
     desk.tap("B")
     assert page.locator(".opt.yes").count() == 0, "put away again"

@@ -182,6 +182,26 @@ def test_the_recording_stops_where_the_teacher_takes_over(
     assert not tab.errors
 
 
+def test_a_stop_is_still_up_after_a_reload(
+    web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
+) -> None:
+    tab = open_tab()
+    page, address = tab.page, f"{web.url}/lesson/{made[1].id}/r1"
+    page.goto(web.url)
+    page.goto(f"{address}?t=8")
+    tab.until("!document.getElementById('card').hidden")
+    for _ in range(2):  # also when it had stood there again
+        page.goto(web.url)
+        page.goto(address)
+        tab.until("!document.getElementById('card').hidden")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.getElementById('media').paused") and abs(at(tab) - 10) < 0.3
+        assert page.inner_text("#card-do") == "全班齐读两遍" and "0:10" in page.inner_text("#from")
+    page.click("#card .btn")
+    tab.until(SECONDS + " > 11")
+    assert page.locator("#card").is_hidden() and not tab.errors
+
+
 def test_a_television_stops_there_too(
     web: WebProcess, made: tuple[SmallBox, Lesson], open_tab: Opener
 ) -> None:
@@ -193,6 +213,11 @@ def test_a_television_stops_there_too(
     tab.until("!document.getElementById('stop9').hidden")
     assert page.evaluate("document.getElementById('media').paused") and abs(at(tab) - 10) < 0.3
     assert page.inner_text("#stop9-do") == "全班齐读两遍" and "大约2分钟" in page.inner_text("#stop9")
+    page.goto(f"{web.url}/tv")
+    page.goto(f"{web.url}/tv/lesson/{made[1].id}/r1")  # as after a power cut: it is still up
+    tab.until("!!window.tvKey && !document.getElementById('stop9').hidden")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.getElementById('media').paused") and abs(at(tab) - 10) < 0.3
     page.keyboard.press("Enter")  # OK on the remote
     tab.until(SECONDS + " > 10.4")
     assert page.locator("#stop9").is_hidden()

@@ -188,6 +188,11 @@ def test_the_blackboard_and_its_rulings(
     assert kit.painted() == 0 and kit.page.locator("#kit-chalk").is_visible()
     kit.line((0.4, 0.6), (0.6, 0.6))
     assert kit.page.evaluate(COLOUR, [0.5, 0.6])[:3] == [0xFF, 0xFD, 0xF8], "white chalk"
+    for name in ("pen1", "rub", "rub"):  # tapped again: there is nothing below a blackboard to point at
+        kit.take(name)
+    assert kit.page.get_attribute("[data-kit=pen1]", "aria-pressed") == "true"
+    kit.take("pen1")
+    assert kit.page.get_attribute("[data-kit=pen1]", "aria-pressed") == "true"
     for name in ("tian", "square", "four", "staff"):
         kit.page.click(f"[data-kit=rule][data-n={name}]")
         drawn = kit.page.evaluate("getComputedStyle(document.getElementById('kit-chalk')).backgroundImage")

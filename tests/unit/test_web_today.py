@@ -331,6 +331,34 @@ def test_without_a_room_no_grade_stands_twice(point: Point) -> None:
     assert len(point.titles()) == 3, "one grade: its subjects"
 
 
+def test_the_shelf_has_the_subjects_of_the_stages_that_are_taught(tmp_path: Path) -> None:
+    point = Point(tmp_path)
+    box = point.box
+    for subject, edition in (("语文", "统编版"), ("物理", "人教版")):
+        box.lesson(f"初中/{subject}/{edition}/八年级/上册", "第一单元", 1, f"{subject}初中课", ())
+    box.write(FRIDAY, 2)
+
+    def shelf(path: str = "/") -> list[str]:
+        nav = point.get(path).text.partition('id="shelf"')[2].partition("</nav>")[0]
+        return re.findall(r'href="/subject/[^"]+">(?:<span>)?(.+?)(?:</span>)?</a>', nav)
+
+    assert "语文" in shelf() and "物理" not in shelf()
+    both = shelf("/?grade=八年级")
+    assert "物理" in both and "小学<br>语文" in both and "初中<br>语文" in both
+    point.stand_in(check_room("初二", ["八年级"]), table=False)
+    assert shelf() == ["语文", "物理"]
+    point.stand_in(check_room("一级", ["三年级"]), table=False)
+    assert shelf().count("语文") == 1 and "物理" not in shelf()
+
+
+def test_a_box_without_lessons_does_not_say_that_all_are_here(tmp_path: Path) -> None:
+    point = Point(tmp_path)
+    point.box.lessons.clear()
+    point.box.write(FRIDAY, 2)
+    page = point.get().text
+    assert "资料齐全" not in page and "课箱里还没有课" in page
+
+
 def test_search_prefers_what_is_taught_now(point: Point) -> None:
     def first() -> str:
         found = re.search(r'href="/lesson/([^"/]+)"', point.get("/search?q=单元").text)

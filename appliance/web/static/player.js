@@ -363,9 +363,15 @@
     tries = 0;
     if (trouble.getAttribute('data-now') !== 'blind' && trouble.getAttribute('data-now') !== 'light') { tell(''); }
   });
+  var resumes = !!id('from'); /* once: the class goes on where it stopped, which may be a stop that was still up */
   on(media, 'loadedmetadata', function () {
     if (begin && !moved && media.currentTime < begin - 2) { media.currentTime = begin < media.duration - 10 ? begin : 0; }
     before = media.currentTime;
+    each(stops, function (stop, n) {
+      var when = number(stop, 'data-at');
+      if (resumes && !moved && Math.abs(when - begin) < 1.5) { media.currentTime = before = when; stopAt(n); }
+    });
+    resumes = false;
     if (isVideo && media.videoWidth === 0) { unplayable('blind'); }
     lay();
     draw();

@@ -7,6 +7,8 @@
 
   function put(made) {
     var names = ['count', 'prev', 'qnos', 'next', 'answer'], held = doc.activeElement, key, again, i, old, fresh;
+    var icons = doc.querySelector('svg.sprite'), sprite = made.querySelector('svg.sprite');
+    if (icons && sprite) { icons.parentNode.replaceChild(doc.importNode(sprite, true), icons); }
     key = held && held.getAttribute && held.getAttribute('data-k');
     old = made.getElementById('screen');
     screen.innerHTML = old.innerHTML;

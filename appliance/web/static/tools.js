@@ -193,7 +193,8 @@
     if (name === 'spot') { sizeSpot(); }
     if (name === 'curtain') { pulled = 0; pull(0); }
   }
-  function either(name) { return function () { take(tool === name ? '' : name); }; }
+  /* tapped again it is put down: on a page to point at what lies beneath, on the blackboard for the chalk */
+  function either(name) { return function () { take(tool !== name ? name : !board ? '' : /^pen/.test(name) ? name : 'pen1'); }; }
   function show() {
     chalk.hidden = id('kit-rules').hidden = !board;
     chalk.className = 'kit-chalk chalk-' + rule;

@@ -174,6 +174,8 @@
     media.addEventListener('loadedmetadata', function () {
       var begin = Number(media.getAttribute('data-begin'));
       if (begin && begin < media.duration - 10) { media.currentTime = begin; }
+      /* the class goes on where it stopped, which may be a stop that was still up */
+      stops.forEach(function (stop, n) { if (begin && Math.abs(Number(stop.getAttribute('data-stop')) - begin) < 1.5) { stopAt(stop, n + 1); } });
       draw();
     }, false);
     media.addEventListener('ended', function () { setTimeout(back, 3000); }, false);
