@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from content_sync.formats.enrolment import Enrolment
 from content_sync.ports import PlannedRow
 
 
-def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
-    """The figures of the box whose data folder this is; `lessons`: with why each lesson is here or not.
+def read_status(data: Path, lessons: bool = False, reader: StateReader | None = None) -> dict[str, Any]:
+    """The figures of the box whose data folder this is; `lessons`: with why each lesson is here or not;
+    `reader`: one of its state.db that is open already.
 
     Raises SetupError when it is no box, StorageError.
     """
@@ -32,7 +33,7 @@ def read_status(data: Path, lessons: bool = False) -> dict[str, Any]:
         enrolment: Enrolment | None = read_enrolment(paths)
     except LessonBoxError:
         enrolment = None  # one of its problems says so
-    with closing(StateReader(paths.state_db)) as state:
+    with closing(StateReader(paths.state_db)) if reader is None else nullcontext(reader) as state:
         counts = {name: state.count(state=name) for name in ("present", "arriving", "wanted")}
         result: dict[str, Any] = {
             "box": state.meta("box") or (enrolment.box if enrolment else ""),

@@ -12,6 +12,8 @@ from content_sync.formats.canonical import is_hex
 from content_sync.formats.local import MOST_FILES, PREFIX, clean
 
 _MOST_BASKETS, _MOST_NAME = 200, 40
+#: Boards that have a basket in hand: beyond that those that stand in no room have none any more.
+_MOST_CURRENT = 2000
 
 
 class Item(Struct, frozen=True):
@@ -59,9 +61,15 @@ def _item(row: object) -> Item:
 
 
 def make(school: School, name: str) -> str:
-    """A new one; its id. Raises LocalError when there are too many."""
+    """A new one; its id. The oldest empty one goes when there are too many. Raises LocalError when none is
+    empty."""
     identity = secrets.token_hex(8)
     with school.write() as db:
+        if db.execute("SELECT count(*) FROM basket").fetchone()[0] >= _MOST_BASKETS:
+            db.execute(
+                "DELETE FROM basket WHERE id = (SELECT id FROM basket WHERE lesson IS NULL"
+                " AND id NOT IN (SELECT basket FROM basket_item) ORDER BY made LIMIT 1)"
+            )
         if db.execute("SELECT count(*) FROM basket").fetchone()[0] >= _MOST_BASKETS:
             raise LocalError(f"at most {_MOST_BASKETS} baskets")
         made = db.execute("SELECT coalesce(max(made), 0) + 1 FROM basket").fetchone()[0]
@@ -93,6 +101,10 @@ def put(school: School, board: str, identity: str | None, item: Item) -> str:
             "INSERT OR IGNORE INTO basket_item VALUES (?, ?, ?, ?, ?, ?, ?)",
             (target, last + 1, item.lesson, item.resource, item.title, item.kind, item.lesson_title),
         )
+        if db.execute("SELECT count(*) FROM current_basket").fetchone()[0] >= _MOST_CURRENT:
+            db.execute(
+                "DELETE FROM current_basket WHERE board NOT IN (SELECT id FROM board WHERE room IS NOT NULL)"
+            )
         db.execute("INSERT OR REPLACE INTO current_basket VALUES (?, ?)", (board, target))
     return target
 

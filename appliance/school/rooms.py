@@ -75,8 +75,8 @@ def set_board(school: School, board: str, room: str | None, hand: str) -> None:
             raise NotFoundError("there is no such room")
         if not db.execute("SELECT 1 FROM board WHERE id = ?", (board,)).fetchone():
             count = db.execute("SELECT count(*) FROM board").fetchone()[0]
-            if count >= MAX_BOARDS:  # those that say no more than any unknown browser go first
-                db.execute("DELETE FROM board WHERE room IS NULL AND hand = 'right'")
+            if count >= MAX_BOARDS:  # what stands in no room goes: any phone may say that it is a board
+                db.execute("DELETE FROM board WHERE room IS NULL")
                 count = db.execute("SELECT count(*) FROM board").fetchone()[0]
             if count >= MAX_BOARDS:
                 raise TooBigError(f"{count} boards are known already")

@@ -3,6 +3,8 @@ to throw one away."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
@@ -10,14 +12,24 @@ from appliance.school import baskets as book
 from appliance.school import uploads
 from appliance.school.baskets import Basket, Item
 from appliance.web import words
+from appliance.web.door import Door
+from appliance.web.guard import Guard
 from appliance.web.local import GRADES, OTHER
 from appliance.web.views import OfSchool
 from content_sync.errors import LocalError
 from content_sync.formats.local import ANY_GRADE, LocalRequest, heading
 
+if TYPE_CHECKING:
+    from appliance.web.app import Board
+
 
 class BasketPages(OfSchool):
     """The views."""
+
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board, guard)
+        self._new = Door(40, 600, board.clock.monotonic)
+        self._put = Door(300, 600, board.clock.monotonic)
 
     def _basket(self, identity: str) -> Basket:
         found = book.basket(self.school, identity) if book.is_basket_id(identity) else None
@@ -31,6 +43,7 @@ class BasketPages(OfSchool):
 
     def make(self) -> Answer:
         """A new one."""
+        self._new.require()
         try:
             made = book.make(self.school, request.form.get("name", ""))
         except LocalError:
@@ -45,6 +58,9 @@ class BasketPages(OfSchool):
         wanted = request.form.get("basket", "") or None
         if found is None or this is None or (wanted and not book.is_basket_id(wanted)):
             abort(404)
+        self._put.require()
+        if not wanted and book.current(self.school, g.board) is None:
+            self._new.require()  # it makes one
         item = Item(found.id, this.id, this.title, this.kind, found.title)
         try:
             target = book.put(self.school, g.board, wanted, item)

@@ -4,7 +4,7 @@ making and changing rooms and timetables asks for the PIN."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
@@ -22,9 +22,14 @@ from appliance.school.rooms import (
     set_board,
 )
 from appliance.web import shelves, words
+from appliance.web.door import Door
+from appliance.web.guard import Guard
 from appliance.web.i18n import gettext
 from appliance.web.tables import OfRooms
 from content_sync.errors import FormatError, NotFoundError, TooBigError
+
+if TYPE_CHECKING:
+    from appliance.web.app import Board
 
 #: Grades that every primary school may have; others are offered where the library has them.
 _PRIMARY = ("一年级", "二年级", "三年级", "四年级", "五年级", "六年级")
@@ -32,6 +37,10 @@ _PRIMARY = ("一年级", "二年级", "三年级", "四年级", "五年级", "�
 
 class Rooms(OfRooms):
     """The pages."""
+
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board, guard)
+        self._door = Door(60, 600, board.clock.monotonic)
 
     # This board
 
@@ -42,6 +51,7 @@ class Rooms(OfRooms):
                 "here.html", rooms=rooms(self.school), hand=g.place.hand, chosen=g.place.room, full=False
             )
             return make_response(page)
+        self._door.require()
         hand, room = request.form.get("hand", g.place.hand), request.form.get("room")
         if hand not in HANDS:
             abort(400)

@@ -11,13 +11,16 @@ import ctypes
 import errno
 import os
 import resource
+import selectors
 import socket
 import struct
 import sys
 import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,8 +38,12 @@ from content_sync.formats.canonical import is_hex
 WSGI = Callable[..., Any]
 #: Between two calls a stream looks whether its file was withheld meanwhile.
 _SEND_AT_MOST = 16 << 20
-#: Connections that wait between two requests of a board, beside those being answered.
-_KEPT_ALIVE = 2000
+#: Connections that wait between two requests of a board, beside those being answered; with so few left, those
+#: that have waited longest are closed for those that come.
+_KEPT_ALIVE, _LEFT = 2000, 100
+#: Of the threads, the part that one address may hold (forty boards behind one router need less), and how many
+#: of its connections wait for one.
+_ONE_ADDRESS, _MOST_WAITING = 0.75, 300
 _M_ARENA_MAX = -8  # mallopt(3)
 #: The open sockets of a program that begins anew: its process, and their descriptors.
 _HELD = "LESSONBOX_SOCKETS"
@@ -166,6 +173,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
     patience = 10
     unreadable: Callable[[str], None]
     again = False
+    _busy: Counter[str]
+    _waiting: defaultdict[str, deque[Any]]
     _pulse = Pulse()
     _threads_work: Future[None] | None = None
 
@@ -204,8 +213,48 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.patience * 1000))
         client.wait(socket.SO_RCVTIMEO, self.patience)
         client.wait(socket.SO_SNDTIMEO, self.patience / 2)
+        self._make_room()
         self.nr_conns += 1
-        self.enqueue_req(_Connection(self.cfg, client, address, listener.getsockname()))
+        connection = _Connection(self.cfg, client, address, listener.getsockname())
+        connection.timeout = time.monotonic() + self.patience
+        # No thread waits for the first byte: who opens a thousand connections and is silent would hold all.
+        self.pending_conns.append(connection)
+        readable = partial(self.on_pending_socket_readable, connection)
+        self.poller.register(connection.sock, selectors.EVENT_READ, readable)
+
+    def _make_room(self) -> None:
+        """Close what has been idle longest where there are too many connections: first who has not said a
+        word, then who had an answer."""
+        for idle in (self.pending_conns, self.keepalived_conns):
+            if self.nr_conns > self.worker_connections - _LEFT and idle:
+                oldest = idle.popleft()
+                self.poller.unregister(oldest.sock)
+                self.nr_conns -= 1
+                oldest.close()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a connection that said something to a thread. What is more than its address may hold waits
+        until one of that address is done; where far too many do, the oldest is closed."""
+        address = str(conn.client[0])
+        if self._busy[address] < self.cfg.threads * _ONE_ADDRESS:
+            self._busy[address] += 1
+            super().enqueue_req(conn)
+            return
+        waiting = self._waiting[address]
+        waiting.append(conn)
+        if len(waiting) > _MOST_WAITING:
+            self.nr_conns -= 1
+            waiting.popleft().close()
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """A thread has done with a connection (called in the main loop)."""
+        address = str(conn.client[0])
+        self._busy[address] -= 1
+        super().finish_request(conn, fs)
+        if waiting := self._waiting[address]:
+            self.enqueue_req(waiting.popleft())
+        elif not self._busy[address]:
+            del self._busy[address], self._waiting[address]
 
     def handle(self, conn: Any) -> Any:
         """One request; a connection that ends is closed here, where waiting for it harms nobody."""
@@ -259,6 +308,7 @@ def serve(
     loaded = SimpleNamespace(wsgi=lambda: load(worker.begin_anew))
     worker: _Worker = _Worker(0, 0, [pages.dup(), courseware.dup()], loaded, 0, config, _Log(config))
     worker.patience, worker.unreadable = how.patience, how.unreadable
+    worker._busy, worker._waiting = Counter(), defaultdict(deque)
     worker.pid = os.getpid()
     worker.init_process()
     if worker.again:

@@ -96,8 +96,8 @@ def _at(cover: Cover, room: Room, now: Moment) -> Cover:
 
 
 def _shelf(covers: Sequence[Cover], collections: Sequence[CollectionRow]) -> list[CollectionRow]:
-    """What stands on home's shelf: the subjects of the stages (小学, 初中) that the covers are of; of all where
-    there are none."""
+    """What stands on home's shelf: the subjects of the stages (小学, 初中) that the covers are of; of all
+    where there are none."""
     stages = {cover.collection.stage for cover in covers if cover.collection}
     return shelves.subjects([c for c in collections if c.stage in stages] if stages else collections)
 

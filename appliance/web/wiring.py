@@ -105,7 +105,7 @@ def build(
     def status() -> dict[str, Any]:
         from appliance.status import read_status  # a page of its own
 
-        return read_status(data)
+        return read_status(data, reader=reader)
 
     return create_app(
         Board(

@@ -176,6 +176,10 @@ class StateReader:
         return read_only(self._path) or full(self._path)
 
     def _opened(self, where: str) -> sqlite3.Connection:
+        if not where.startswith("file:") and read_only(self._path):
+            # Asked to write where it can't, SQLite could not use a descriptor that it has put by, and would
+            # take another one each time.
+            where = f"{self._path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(
             where,
             timeout=10,

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import socket
 import sqlite3
 import subprocess
@@ -108,6 +109,40 @@ def test_silent_and_slow_requests_hold_nobody_up(web: WebProcess) -> None:
         except ConnectionResetError:
             pass
     for client in silent + half:
+        client.close()
+
+
+def test_thousands_of_idle_connections_hold_nobody_up(web: WebProcess) -> None:
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held = []
+    try:
+        for number in range(2300):
+            client = socket.create_connection(("127.0.0.1", web.port))
+            if number % 2:
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            held.append(client)
+        for _ in range(3):
+            began = time.monotonic()
+            assert get(web.url + "/")[0] == 200
+            assert time.monotonic() - began < 8, "72 s when each held a thread or a place"
+    finally:
+        for client in held:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+
+
+def test_one_address_cannot_hold_every_thread(web: WebProcess) -> None:
+    half = [
+        socket.create_connection(("127.0.0.1", web.port), source_address=("127.0.0.2", 0)) for _ in range(60)
+    ]
+    for client in half:
+        client.sendall(b"GET / HTTP/1.1\r\nHo")
+    time.sleep(1)
+    began = time.monotonic()
+    assert get(web.url + "/healthz")[0] == 200
+    assert time.monotonic() - began < 5, "sixteen threads, sixty halves of requests of ten seconds each"
+    for client in half:
         client.close()
 
 

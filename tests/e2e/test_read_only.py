@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import urllib.error
@@ -50,6 +51,10 @@ def test_lessons_are_served_from_a_disk_that_can_only_be_read(
         assert _get(box.url + lesson["resources"][0]["url"]) == path.read_bytes()
         for page in ("/", f"/lesson/{row.id}", f"/lesson/{row.id}/{lesson['resources'][0]['id']}", "/status"):
             assert _get(box.url + page), page
+        held = open_files(box)
+        for _ in range(30):
+            assert _get(f"{box.url}/api/v1/status") and _get(f"{box.url}/school")
+        assert open_files(box) <= held + 10
         event = {
             "lesson": row.id,
             "resource": lesson["resources"][0]["id"],
@@ -67,6 +72,11 @@ def test_lessons_are_served_from_a_disk_that_can_only_be_read(
             urllib.request.urlopen(request, timeout=20)
         assert refused.value.code == 503
         assert json.load(refused.value)["error"]["code"] in ("E-STORAGE", "E-DISK-FULL")
+
+
+def open_files(box: Box) -> int:
+    """How many descriptors web holds."""
+    return len(os.listdir(f"/proc/{box.programs['web'].pid}/fd"))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from appliance.school import baskets, uploads
 from appliance.school.baskets import Item
 from appliance.school.database import School
 from appliance.school.films import starts_late
+from appliance.school.rooms import check_room, save_room, set_board
 from appliance.school.uploads import Uploads
 from content_sync.errors import BusyError, DiskFullError, FormatError, LocalError, NotFoundError
 from content_sync.formats import bag
@@ -128,6 +129,28 @@ def test_a_film_that_starts_late_is_told(tmp_path: Path) -> None:
         path.write_bytes(nonsense)
         assert not starts_late(path)
     assert not starts_late(tmp_path / "none")
+
+
+def test_too_many_baskets_cost_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    school = School(tmp_path / "school.db")
+    monkeypatch.setattr(baskets, "_MOST_BASKETS", 3)
+    monkeypatch.setattr(baskets, "_MOST_CURRENT", 2)
+    one = Item("lesson-one", "r1", "资料1", "video", "古诗三首")
+    first, empty = baskets.put(school, "a" * 16, None, one), baskets.make(school, "空")
+    third, fourth = baskets.make(school, "三"), baskets.make(school, "四")
+    kept = {made.id for made in baskets.all_baskets(school)}
+    assert kept == {first, third, fourth} and empty not in kept
+    for identity in (third, fourth):
+        baskets.put(school, "b" * 16, identity, one)
+    with pytest.raises(LocalError):
+        baskets.make(school, "五")
+    save_room(school, check_room("一班", ["一年级"], identity="r-1"))
+    set_board(school, "b" * 16, "r-1", "right")
+    for number in range(9):
+        baskets.put(school, f"{number:016x}", first, one)
+    assert baskets.current(school, "b" * 16) == fourth, "a board of a room keeps its basket"
+    with school.read() as db:
+        assert db.execute("SELECT count(*) FROM current_basket").fetchone()[0] <= 3
 
 
 def test_baskets_keep_their_order(tmp_path: Path) -> None:

@@ -198,8 +198,8 @@ def test_what_is_no_room_or_no_lesson_is_refused(tmp_path: Path, monkeypatch: py
         save_room(school, check_room("b", [ONE]))
     monkeypatch.setattr(school_rooms, "MAX_BOARDS", 2)
     set_board(school, "1" * 16, "r-1", "right")
-    set_board(school, "2" * 16, None, "right")
-    set_board(school, "3" * 16, "r-1", "right")  # the one that said nothing went
+    set_board(school, "2" * 16, None, "left")
+    set_board(school, "3" * 16, "r-1", "right")  # the one that stands in no room went
     with pytest.raises(TooBigError):
         set_board(school, "4" * 16, "r-1", "right")
     clear_boards(school, "r-1")
