@@ -268,10 +268,10 @@ def _rows(text: str) -> list[_Row]:
     if "\t" not in text:
         text = text.replace("，", ",").replace("；", ";")
     mark = max("\t,;", key=text.count)
-    quoting = (
-        csv.QUOTE_NONE if text.count('"') % 2 else csv.QUOTE_MINIMAL
-    )  # a lone one would swallow the rest
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, quoting=quoting)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=mark)
+    if text.count('"') % 2:  # a lone one would swallow the rest
+        reader = csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_NONE)
     found: list[_Row] = []
     try:
         before = 0
@@ -288,8 +288,8 @@ def _rows(text: str) -> list[_Row]:
 
 
 def _header(rows: Sequence[_Row]) -> tuple[int, dict[int, int]]:
-    """Where the line with the weekdays stands, and the weekday of each of its columns; {} where none does. A lone
-    weekday counts where the table has no other, and something stands below it."""
+    """Where the line with the weekdays stands, and the weekday of each of its columns; {} where none does. A
+    lone weekday counts where the table has no other, and something stands below it."""
     found = []
     for at, (_, cells) in enumerate(rows):
         days = {n: _DAY_NAMES[m[1]] for n, cell in enumerate(cells) if (m := re.fullmatch(_DAY, _bare(cell)))}
