@@ -132,7 +132,7 @@ def test_a_grid_that_outlasts_the_pin_is_saved_in_the_end(
         if not pin_in_another_tab:
             page.fill("input[name=pin]", PIN)
             page.press("input[name=pin]", "Enter")
-        page.click(".btn:has-text('再存一次')")
+        page.click(".tool.big:has-text('再存一次')")
         page.wait_for_selector('.top:has-text("存好了")')
         assert page.input_value(cell) == subject
     assert all("403" in error for error in tab.errors), "but for the answers that the PIN was wanted for"
