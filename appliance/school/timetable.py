@@ -218,6 +218,7 @@ def check_slot(slot: Slot, periods: int = MAX_PERIODS) -> Slot:
 _DAY_NAMES: Mapping[str, int] = {name: n for n, name in enumerate("一二三四五六日", 1)} | {"天": 7}
 # Compiled by `re` when a table is pasted, not at every start of the box.
 _DAY = r"(?:星期|周|礼拜)([一二三四五六日天])"
+_DATED = rf"[0-9年月日号./()（）-]*{_DAY}[0-9年月日号./()（）-]*"
 _NUMBER = r"(?:第\s*)?([一二三四五六七八九十0-9]{1,3})\s*(?:节.*|[\s(（][0-9]{1,2}[:：].*)?"
 _NO_SUBJECT = r"第?\s*[一二三四五六七八九十0-9]{1,3}\s*节?"
 #: What begins a line of its own: no lesson, whatever else stands in it.
@@ -245,8 +246,8 @@ def read_grid(text: str, grade: str, known: Sequence[str] = ()) -> list[Slot]:
         raise FormatError("no line names the weekdays (星期一, 周一)")
     if len(set(days.values())) != len(days):
         raise FormatError(f"{where} {rows[head][0]}: a weekday stands there twice")
-    if any(re.search(_DAY, cell) for n, cell in enumerate(rows[head][1]) if n not in days):
-        raise FormatError(f"{where} {rows[head][0]}: a weekday has something beside it")
+    if any(re.fullmatch(_DATED, _bare(cell)) for n, cell in enumerate(rows[head][1]) if n not in days):
+        raise FormatError(f"{where} {rows[head][0]}: a weekday has a date beside it")
     slots: list[Slot] = []
     for number, period, cells in _lessons(rows[head + 1 :], days, where):
         for n, weekday in days.items():

@@ -126,6 +126,16 @@ def test_what_cannot_wait_is_said_to_be_lost(site: Site) -> None:
     assert [room.name for room in rooms(School(site.paths.school_db))] == ["一号"]
 
 
+def test_a_grid_as_big_as_any_waits(site: Site) -> None:
+    old = secret(site)
+    site.clock.go(901)
+    filled = {f"s-{day}-{period}-{grade}-{weeks}": "道德与法治" for day in range(1, 8)
+              for period in range(1, 13) for grade in range(6) for weeks in (1, 2)}  # fmt: skip
+    page = send(site, PATH, {"secret": old, **filled})
+    page = send(site, "/pin", {**form_of(page.text, "/pin"), "pin": PIN})
+    assert form_of(page.text, PATH) == {"secret": secret(site), **filled}
+
+
 def test_pasted_text_without_a_file_waits(site: Site) -> None:
     old = secret(site)
     site.clock.go(901)

@@ -174,7 +174,7 @@ def test_a_table_as_spreadsheets_give_it(text: str) -> None:
     "text",
     [
         "节次\t第一节\t第二节\n星期一\t语文\t数学\n星期二\t数学\t语文\n制表人：\t张三",
-        "课程表,,,\n,上午,,\n星期,1,2,午休\n周一,语文,数学,\n周二,数学,语文,",
+        "每周一次升旗课程表,,,\n,上午,,\n星期,1,2,午休\n周一,语文,数学,\n周二,数学,语文,\n备注：周一升旗",
     ],
 )
 def test_weekdays_down_the_side(text: str) -> None:
