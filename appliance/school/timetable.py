@@ -6,9 +6,12 @@ midnight of the box's local day; weekdays count from Monday, 1.
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 from msgspec import Struct
 
@@ -215,54 +218,144 @@ def check_slot(slot: Slot, periods: int = MAX_PERIODS) -> Slot:
 _DAY_NAMES: Mapping[str, int] = {name: n for n, name in enumerate("一二三四五六日", 1)} | {"天": 7}
 # Compiled by `re` when a table is pasted, not at every start of the box.
 _DAY = r"(?:星期|周|礼拜)([一二三四五六日天])"
-_NUMBER = r"(?:第\s*)?([一二三四五六七八九十0-9]{1,3})\s*(?:节.*)?"
-_PARTED = r"[\t,，]"
+_DATED = rf"[0-9年月日号./()（）-]*{_DAY}[0-9年月日号./()（）-]*"
+_NUMBER = r"(?:第\s*)?([一二三四五六七八九十0-9]{1,3})\s*(?:节.*|[\s(（][0-9]{1,2}[:：].*)?"
+_NO_SUBJECT = r"第?\s*[一二三四五六七八九十0-9]{1,3}\s*节?"
+#: What begins a line of its own: no lesson, whatever else stands in it.
+_BREAK = r"(?:大?课间|午休|午餐|午饭|早餐|早操|升旗|眼保健操|放学).*|[^0-9]*[:：].*"
+#: What may be a lesson without a number, after the last that has one.
+_NAMED = r"[0-9]{1,2}[:：.][0-9]{2}.*|[早晨午晚夜].{1,4}|课后.{0,4}|延时.{0,4}|社团.{0,4}"
 _CELL = r"\s*[/／]\s*"
 _EMPTY = frozenset({"", "-", "—", "/", "／", "无"})
+_MOST_ROWS, _MOST_CELLS = 500, 64
+_Row = tuple[int, Sequence[str]]
 
 
 def read_grid(text: str, grade: str, known: Sequence[str] = ()) -> list[Slot]:
-    """A 课表 as people copy it out of a spreadsheet: a line with the weekdays, then one line a period,
-    cells parted by tabs or commas; `美术/音乐` is odd and even weeks. `known`: subjects by their long names,
-    so that 道法 is found. Raises FormatError, which names the line."""
-    days: dict[int, int] = {}
-    slots: list[Slot] = []
-    period = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        cells = [cell.strip().strip('"') for cell in re.split(_PARTED, line)]
-        if not any(cells):
-            continue
-        if not days:
-            days = {n: _DAY_NAMES[m[1]] for n, cell in enumerate(cells) if (m := re.search(_DAY, cell))}
-            if days and len(set(days.values())) != len(days):
-                raise FormatError(f"line {number}: a weekday stands there twice")
-            continue
-        told = next((m for cell in cells[: min(days)] if (m := re.fullmatch(_NUMBER, cell))), None)
-        if told is None and not any(cell for n, cell in enumerate(cells) if n in days):
-            continue  # 上午, 午休: a line of its own
-        period = _number(told[1]) if told else period + 1
-        if not 1 <= period <= MAX_PERIODS:
-            raise FormatError(f"line {number}: not one of {MAX_PERIODS} periods")
-        for n, weekday in days.items():
-            cell = cells[n] if n < len(cells) else ""
-            if cell in _EMPTY:
-                continue
-            parts = re.split(_CELL, cell)
-            if len(parts) > 2:
-                raise FormatError(f"line {number}: {cell[:20]!r} has more than two subjects")
-            for place, part in enumerate(parts):
-                if part:
-                    weeks = EVERY if len(parts) == 1 else (ODD, EVEN)[place]
-                    subject = _long(part, known)
-                    try:
-                        slots.append(check_slot(Slot(weekday, period, grade, weeks, subject)))
-                    except FormatError:
-                        raise FormatError(f"line {number}: {part[:20]!r} is no subject") from None
+    """A 课表 as people copy it out of a spreadsheet: a line with the weekdays, then one line a period; or the
+    weekdays down the side, one column a period. Cells are parted by tabs, commas or semicolons, and quoted
+    where they hold one or a line break; `美术/音乐` is odd and even weeks. `known`: subjects by their long
+    names, so that 道法 is found. Raises FormatError, which names the line, or the column where each is a
+    period."""
+    rows, where = _rows(text), "line"
+    head, days = _header(rows)
+    if not days:
+        rows = list(enumerate(zip_longest(*(cells for _, cells in rows), fillvalue=""), 1))
+        where, (head, days) = "column", _header(rows)
     if not days:
         raise FormatError("no line names the weekdays (星期一, 周一)")
+    if len(set(days.values())) != len(days):
+        raise FormatError(f"{where} {rows[head][0]}: a weekday stands there twice")
+    if any(re.fullmatch(_DATED, _bare(cell)) for n, cell in enumerate(rows[head][1]) if n not in days):
+        raise FormatError(f"{where} {rows[head][0]}: a weekday has a date beside it")
+    slots: list[Slot] = []
+    for number, period, cells in _lessons(rows[head + 1 :], days, where):
+        for n, weekday in days.items():
+            cell = cells[n] if n < len(cells) else ""
+            try:
+                slots += [
+                    check_slot(Slot(weekday, period, grade, weeks, subject))
+                    for weeks, subject in _subjects(cell, known)
+                ]
+            except FormatError:
+                raise FormatError(f"{where} {number}: {cell[:20]!r} is no subject") from None
     if not slots:
         raise FormatError("no lesson stands below the weekdays")
     return slots
+
+
+def _rows(text: str) -> list[_Row]:
+    """Lines that are not empty, by their number, as cells. Raises FormatError."""
+    if "\t" not in text:
+        text = text.replace("，", ",").replace("；", ";")
+    mark = max("\t,;", key=text.count)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=mark)
+    if text.count('"') % 2:  # a lone one would swallow the rest
+        reader = csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_NONE)
+    found: list[_Row] = []
+    try:
+        before = 0
+        for row in reader:
+            cells = [cell.strip().strip('"') for cell in row[:_MOST_CELLS]]
+            if any(cells):
+                found.append((before + 1, cells))
+            if len(found) > _MOST_ROWS:
+                raise FormatError(f"line {before + 1}: more than {_MOST_ROWS} lines")
+            before = reader.line_num
+    except csv.Error:
+        raise FormatError(f"line {reader.line_num}: not a table") from None
+    return found
+
+
+def _header(rows: Sequence[_Row]) -> tuple[int, dict[int, int]]:
+    """Where the line with the weekdays stands, and the weekday of each of its columns; {} where none does. A
+    lone weekday counts where the table has no other, and something stands below it."""
+    found = []
+    for at, (_, cells) in enumerate(rows):
+        days = {n: _DAY_NAMES[m[1]] for n, cell in enumerate(cells) if (m := re.fullmatch(_DAY, _bare(cell)))}
+        if len(days) > 1:
+            return at, days
+        if days:
+            found.append((at, days))
+    if len(found) == 1:
+        at, days = found[0]
+        column = min(days)
+        if any(len(cells) > column and cells[column] for _, cells in rows[at + 1 :]):
+            return at, days
+    return 0, {}
+
+
+def _lessons(
+    rows: Sequence[_Row], days: Mapping[int, int], where: str
+) -> Iterable[tuple[int, int, Sequence[str]]]:
+    """Those lines that are lessons, as (line, period, cells). Raises FormatError."""
+    side = min(days)
+    told = [_told(cells[:side]) for _, cells in rows]
+    last = max((n for n, period in enumerate(told) if period is not None), default=None)
+    period = 0
+    for n, (number, cells) in enumerate(rows):
+        now = told[n]
+        if now is None:
+            label = _bare(next((cell for cell in cells[:side] if cell), ""))
+            if not any(cell for n, cell in enumerate(cells) if n in days) or re.fullmatch(_BREAK, label):
+                continue
+            if last is not None and (period + 1 in told or (n > last and not re.fullmatch(_NAMED, label))):
+                continue  # 早读 before the first period, a name below the last
+            now = period + 1
+        elif now in told[:n]:
+            raise FormatError(f"{where} {number}: period {now} stands there twice")
+        if not 1 <= now <= MAX_PERIODS:
+            raise FormatError(f"{where} {number}: not one of {MAX_PERIODS} periods")
+        period = now
+        yield number, period, cells
+
+
+def _told(cells: Sequence[str]) -> int | None:
+    found = next((m for cell in cells if (m := re.fullmatch(_NUMBER, " ".join(cell.split())))), None)
+    return _number(found[1]) if found else None
+
+
+def _subjects(cell: str, known: Sequence[str]) -> Iterable[tuple[int, str]]:
+    """What a cell says, as (weeks, subject). A cell of several lines names a teacher or a room too. Raises
+    FormatError."""
+    lines = cell.splitlines() or [""]
+    cell = next((line for line in lines if _long(line.strip(), known) in known), lines[0]).strip()
+    if cell in _EMPTY:
+        return
+    parts = re.split(_CELL, cell)
+    if len(parts) > 2:
+        raise FormatError("more than two subjects")
+    for place, part in enumerate(parts):
+        if re.fullmatch(f"{_DAY}|{_NO_SUBJECT}", _bare(part)):
+            raise FormatError("a weekday or a number")
+        if part:
+            yield EVERY if len(parts) == 1 else (ODD, EVEN)[place], _long(part, known)
+
+
+def _bare(cell: str) -> str:
+    """`星 期 一` without the blanks that make it fill its cell."""
+    return "".join(cell.split())
 
 
 #: How teachers write subjects shortly.

@@ -6,12 +6,13 @@ import hmac
 import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as Answer
 
-from appliance.web.door import from_own_page
+from appliance.web.door import from_own_page, own_path
 from content_sync.errors import PinError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
 COOKIE = "pin"
 #: Where the PIN page may lead: a path of this box, nothing that a browser could take for another host.
 _OWN = re.compile(r"/(?:[a-z0-9][a-z0-9._-]*/?)*")
+_SECRET = re.compile(r"[0-9a-f]{32}")
+#: Characters of a form that is kept on the page while the PIN is asked for.
+_MOST_HELD = 200_000
+
+
+class Held(Struct, frozen=True):
+    """A form that came too late: where it goes ("": it cannot wait), and its fields as a query."""
+
+    to: str = ""
+    query: str = ""
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """Names and values."""
+        return parse_qsl(self.query, keep_blank_values=True)
 
 
 def own_page(must_say: bool = False) -> bool:
@@ -47,6 +63,24 @@ def _own_screen() -> bool:
         return False
 
 
+def _of_a_session() -> bool:
+    """Whether a page of ours sent this form, with the secret of a session that may be over."""
+    return (
+        own_page(must_say=True)
+        and request.blueprint != "guard"
+        and _SECRET.fullmatch(request.form.get("secret", "")) is not None
+    )
+
+
+def _held() -> Held:
+    """The request's form, without its secret. No file and no PIN waits on a page."""
+    form = request.form
+    query = urlencode([(name, value) for name, value in form.items(multi=True) if name != "secret"])
+    if form.get("pin") or len(query) > _MOST_HELD or any(file.filename for file in request.files.values()):
+        return Held()
+    return Held(own_path(request.full_path.rstrip("?"), ""), query)
+
+
 class Guard:
     """Asks for the PIN. `home`: the endpoint that the PIN's page leads to when nothing else was asked for."""
 
@@ -60,15 +94,22 @@ class Guard:
 
     def require(self) -> str:
         """The session's secret. Ends the request with the PIN's page where there is none, and with 403 where
-        a form does not carry it as its field `secret`."""
+        a form does not carry it as its field `secret`; a form of ours from a session that is over is offered
+        to be sent again."""
         secret = self.secret()
+        g.unlocked = self.minutes()
+        if request.method == "POST":
+            if secret is not None and hmac.compare_digest(
+                request.form.get("secret", "").encode(), secret.encode()
+            ):
+                return secret
+            if _of_a_session():
+                held = _held()
+                abort(self._again(secret, held) if secret else self._ask("over", 403, held))
+            if secret is not None:
+                abort(403)
         if secret is None:
             abort(redirect(url_for("guard.pin", next=request.path if request.method == "GET" else None)))
-        if request.method == "POST" and not hmac.compare_digest(
-            request.form.get("secret", "").encode(), secret.encode()
-        ):
-            abort(403)
-        g.unlocked = self.minutes()
         return secret
 
     def minutes(self) -> int:
@@ -81,13 +122,24 @@ class Guard:
         return following if _OWN.fullmatch(following) else url_for(self._home)
 
     def _pin_page(self) -> Answer:
-        pin, said, status = self._pin, "", 200
+        pin, said, status, held = self._pin, "", 200, Held()
         if request.method == "POST" and pin is not None:
+            if own_page(must_say=True) and len(request.form.get("held", "")) <= _MOST_HELD:
+                held = Held(own_path(request.form.get("to", ""), ""), request.form.get("held", ""))
             try:
-                return self._opened(pin.enter(request.form.get("pin", "")), self._following())
+                token = pin.enter(request.form.get("pin", ""))
             except PinError as error:
                 said, status = "wrong" if error.what.startswith("wrong") else "early", 403
-        return self._ask(said, status)
+            else:
+                secret = pin.secret(token)
+                again = self._again(secret, held, 200) if secret and held.to else None
+                return self._opened(token, again or redirect(self._following(), 303))
+        return self._ask(said, status, held)
+
+    @staticmethod
+    def _again(secret: str, held: Held, status: int = 403) -> Answer:
+        """The form once more, for another tap."""
+        return make_response(render_template("pin_again.html", secret=secret, late=held), status)
 
     def _first(self) -> Answer:
         """Set the first PIN, by whom could as well have pulled the plug."""
@@ -99,13 +151,13 @@ class Guard:
             return self._ask("differ", 400)
         try:
             pin.set_first(new)
-            return self._opened(pin.enter(new), self._following())
+            return self._opened(pin.enter(new), redirect(self._following(), 303))
         except PinError:
             return self._ask("late", 403)
         except UsageError:
             return self._ask("easy", 400)
 
-    def _ask(self, said: str, status: int) -> Answer:
+    def _ask(self, said: str, status: int, held: Held | None = None) -> Answer:
         pin = self._pin
         return make_response(
             render_template(
@@ -115,12 +167,13 @@ class Guard:
                 said=said,
                 wait=pin.waits() if pin is not None and pin.is_set else 0,
                 next=self._following(),
+                late=held or Held(),
             ),
             status,
         )
 
-    def _opened(self, token: str, following: str) -> Answer:
-        answer: Answer = redirect(following, 303)
+    @staticmethod
+    def _opened(token: str, answer: Answer) -> Answer:
         answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
         return answer
 
@@ -133,7 +186,8 @@ class Guard:
             try:
                 if new != request.form.get("again", ""):
                     raise UsageError("differ")
-                return self._opened(pin.change(request.form.get("pin", ""), new), url_for(self._home))
+                token = pin.change(request.form.get("pin", ""), new)
+                return self._opened(token, redirect(url_for(self._home), 303))
             except PinError as error:
                 said, status = "wrong" if error.what.startswith("wrong") else "early", 403
             except UsageError as error:

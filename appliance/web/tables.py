@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 from urllib.parse import urlencode
@@ -35,8 +36,10 @@ _USUAL = (
     "语文", "数学", "英语", "道德与法治", "科学", "音乐", "美术", "体育", "劳动", "信息科技", N_("综合实践"),
     N_("书法"), N_("阅读"), N_("心理健康"), N_("地方课程"), N_("班会"), N_("自习"),
 )  # fmt: skip
-_MOST_PASTED = 200_000
-_LINE = re.compile(r"line (\d+)")
+#: Characters of a table: it travels with the page that asks whether it was read well.
+_MOST_PASTED = 40_000
+_PLACE = re.compile(r"(line|column) (\d+)")
+_WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # .xlsx; .xls, .et
 
 
 class OfRooms(OfSchool):
@@ -100,6 +103,7 @@ class Tables(OfRooms):
             subjects=self.subjects(),
             teachers=self.teachers(),
             saved=request.args.get("saved") == "1",
+            silent=_silent(table),
         )
         return make_response(page)
 
@@ -151,19 +155,25 @@ class Tables(OfRooms):
         return make_response(render_template("periods.html", secret=secret, times=times, said=said), status)
 
     def paste(self, room: str) -> Answer:
-        """A 课表 copied out of a spreadsheet, or a CSV file."""
+        """A 课表 copied out of a spreadsheet, or a CSV file: shown as it was read, then saved by a second
+        tap, as nothing brings the old one back."""
         secret = self.guard.require()
         found, said, text = self.room(room), "", ""
         grade = request.values.get("grade", found.grades[0])
         if request.method == "POST":
             if grade not in found.grades:
                 abort(400)
-            text = self._pasted()
+            sure, table = request.form.get("sure"), load(self.school, found.id)
             try:
+                text = self._pasted()
                 slots = read_grid(text, grade, self.subjects())
-                kept = [slot for slot in load(self.school, found.id).slots if slot.grade != grade]
-                save_slots(self.school, found.id, [*kept, *slots])
-                return redirect(url_for("rooms.timetable", room=found.id, saved=1), 303)
+                if sure == "1":
+                    kept = [slot for slot in table.slots if slot.grade != grade]
+                    save_slots(self.school, found.id, [*kept, *slots])
+                    return redirect(url_for("rooms.timetable", room=found.id, saved=1), 303)
+                if sure is None:
+                    read = Timetable(table.periods, tuple(slots))
+                    return self._read(secret, found, grade, read, text)
             except FormatError as error:
                 said = _said(error)
         page = render_template(
@@ -172,16 +182,41 @@ class Tables(OfRooms):
         return make_response(page, 400 if said else 200)
 
     @staticmethod
+    def _read(secret: str, room: Room, grade: str, table: Timetable, text: str) -> Answer:
+        """What would be saved."""
+        page = render_template(
+            "timetable_read.html",
+            secret=secret,
+            room=room,
+            grade=grade,
+            text=text,
+            days=range(1, 8) if _weekend(table) else range(1, 6),
+            periods=range(1, max(slot.period for slot in table.slots) + 1),
+            has={slot.key: slot for slot in table.slots},
+            silent=_silent(table),
+        )
+        return make_response(page)
+
+    @staticmethod
     def _pasted() -> str:
-        """The text of the form: its file in UTF-8 or GB18030, else what was pasted."""
+        """The text of the form: its file in UTF-8, UTF-16 or GB18030, else what was pasted. Raises
+        FormatError."""
         file = request.files.get("file")
-        data = file.read(_MOST_PASTED) if file is not None and file.filename else b""
+        data = file.read(4 * _MOST_PASTED + 1) if file is not None and file.filename else b""
+        if data.startswith(_WORKBOOKS):
+            raise FormatError("a workbook")
         if not data:
-            return request.form.get("text", "")[:_MOST_PASTED]
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return data.decode("gb18030", "replace")
+            text = request.form.get("text", "")
+        elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = data.decode("utf-16", "replace")
+        else:
+            try:
+                text = data.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                text = data.decode("gb18030", "replace")
+        if len(text) > _MOST_PASTED:
+            raise FormatError(f"longer than {_MOST_PASTED} characters")
+        return text
 
     def paper(self, room: str) -> str:
         """The sheet for the wall; it asks for no PIN, as the wall does not."""
@@ -199,12 +234,24 @@ class Tables(OfRooms):
 
 def _said(error: FormatError) -> str:
     """What is wrong with a pasted table, in the page's language."""
-    line = _LINE.match(error.what)
-    if line is not None:
-        return gettext("第%(n)s行没有读懂。") % {"n": line[1]}
-    if "weekdays (" in error.what:
-        return gettext("没有找到写着星期的那一行。")
-    return gettext("星期下面没有找到课。")
+    if "workbook" in error.what:
+        return gettext("这是Excel文件：请在Excel里另存为CSV，再选它；或者复制表格，粘在下面。")
+    place = _PLACE.match(error.what)
+    if place is not None:
+        said = gettext("第%(n)s行没有读懂。") if place[1] == "line" else gettext("第%(n)s列没有读懂。")
+        said %= {"n": place[2]}
+    elif "longer" in error.what:
+        said = gettext("这张表太大了，只要课表那一块。")
+    elif "weekdays (" in error.what:
+        said = gettext("没有找到写着星期的那一行。")
+    else:
+        said = gettext("星期下面没有找到课。")
+    return said + gettext("请看看再试。")
+
+
+def _silent(table: Timetable) -> list[int]:
+    """Periods that have lessons and no bell times, so that no page shows them."""
+    return sorted({slot.period for slot in table.slots} - {period.no for period in table.periods})
 
 
 def _odd_even(table: Timetable) -> bool:

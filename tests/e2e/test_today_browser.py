@@ -42,12 +42,13 @@ _TITLES = (
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
-    """A point whose book has one room already."""
+    """A point whose book has two rooms already."""
     folder: Path = tmp_path_factory.mktemp("point")
     box, _ = three_grades(folder, int(time.time()), film(folder / "film.mp4", 6))
     set_pin(box.paths.pin, PIN)
     school = School(box.paths.school_db)
     save_room(school, check_room("二号教室", list(SUBJECTS), {"语文": "统编版"}, [("一年级", 90)], "r-1"))
+    save_room(school, check_room("三号教室", ["四年级"], identity="r-2"))  # nobody stands there
     save_periods(school, [Period(1, 0, 720), Period(2, 720, 1440)])
     slots = [Slot(d, p, g, EVERY, s) for d in range(1, 8) for p in (1, 2) for g, s in SUBJECTS.items()]
     save_slots(school, "r-1", slots)
@@ -102,6 +103,64 @@ def test_from_the_pin_to_a_playing_video(furnished: WebProcess, open_tab: Opener
         assert "接着上课" in page.inner_text(".grade >> nth=2")
     else:
         assert page.locator("video[controls]").count() == 1
+    assert not tab.errors
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+def test_a_grid_that_outlasts_the_pin_is_saved_in_the_end(
+    furnished: WebProcess, open_tab: Opener, script: bool
+) -> None:
+    tab = open_tab(java_script_enabled=script)
+    page, cell = tab.page, 'select[name="s-3-1-0-0"]'
+    page.goto(f"{furnished.url}/pin?next=/school/timetable/r-2")
+    page.fill("input[name=pin]", PIN)
+    page.press("input[name=pin]", "Enter")
+    for pin_in_another_tab, subject in ((False, "音乐"), (True, "美术")):
+        page.select_option(cell, subject)
+        other = tab.context.new_page()
+        other.goto(f"{furnished.url}/school")
+        other.click("button:has-text('锁上')")
+        other.wait_for_load_state()
+        if pin_in_another_tab:
+            other.goto(f"{furnished.url}/pin")
+            other.fill("input[name=pin]", PIN)
+            other.press("input[name=pin]", "Enter")
+            other.wait_for_url("**/school")
+        other.close()
+        page.click(".tool.big")
+        page.wait_for_selector("text=还没有存")
+        if not pin_in_another_tab:
+            page.fill("input[name=pin]", PIN)
+            page.press("input[name=pin]", "Enter")
+        page.click(".tool.big:has-text('再存一次')")
+        page.wait_for_selector('.top:has-text("存好了")')
+        assert page.input_value(cell) == subject
+    assert all("403" in error for error in tab.errors), "but for the answers that the PIN was wanted for"
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+def test_a_pasted_table_is_looked_at_then_saved(
+    furnished: WebProcess, open_tab: Opener, script: bool
+) -> None:
+    tab = open_tab(java_script_enabled=script)
+    page = tab.page
+    page.goto(f"{furnished.url}/pin?next=/school/timetable/r-2/paste")
+    page.fill("input[name=pin]", PIN)
+    page.press("input[name=pin]", "Enter")
+    text = '节次\t第一节\t第三节\n星期一\t"数学\n王老师"\t科学\n星期二\t语文\t'
+    page.fill("textarea", text)
+    page.click(".tool.big")
+    page.wait_for_selector("text=第三节还没有上下课时间")
+    assert page.locator("td:text-is('数学')").count() == 1 and not page.evaluate(_SIDEWAYS)
+    page.click("text=改一改")
+    page.wait_for_selector("textarea")
+    assert page.input_value("textarea") == text
+    page.click(".tool.big")
+    page.click(".tool.big")
+    page.wait_for_selector('.top:has-text("存好了")')
+    assert page.input_value('select[name="s-1-1-0-0"]') == "数学"
+    page.click(".fix a")
+    page.wait_for_selector("input[name=begin]")
     assert not tab.errors
 
 

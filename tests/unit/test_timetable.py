@@ -141,6 +141,68 @@ def test_a_table_out_of_a_spreadsheet() -> None:
     ]
 
 
+def read(text: str) -> list[tuple[int, int, str]]:
+    """(weekday, period, subject) of what a pasted text says."""
+    return [(s.weekday, s.period, s.subject) for s in read_grid(text, ONE, ("语文", "数学"))]
+
+
+TWO_DAYS = [(1, 1, "语文"), (2, 1, "数学"), (1, 2, "数学"), (2, 2, "语文")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "节次\t星期一\t星期二\n1\t语文\t数学\n2\t数学\t语文",
+        "节次;星期一;星期二\r\n1;语文;数学\r\n2;数学;语文\r\n",
+        "节次，周一，周二\n1，语文，数学\n2，数学，语文",
+        "节 次\t星 期 一\t星 期 二\n第 一 节\t语文\t数学\n第 二 节\t数学\t语文",
+        '节次\t星期一\t星期二\n第一节\t"语文\n王老师"\t"数学\n李老师"\n第二节\t数学\t"102室\n语文"\n',
+        '节次,星期一,星期二\n"1\n8:30",语文,数学\n"2\n9:20",数学,语文\n',
+        '节次\t星期一\t星期二\n1\t"语文\t数学\n2\t数学\t语文',
+        "每周一次升旗,,\n周一,,\n节次,星期一,星期二\n1,语文,数学\n2,数学,语文",
+        "时间,节次,星期一,星期二\n上午,1,语文,数学\n,2,数学,语文\n午休,,,,\n",
+        "节次,星期一,星期二\n早读,语文,语文\n1,语文,数学\n大课间,广播操,广播操\n2,数学,语文\n午休,午休,午休",
+        "节次,星期一,星期二\n1,语文,数学\n2,数学,语文\n制表人：,张三\n班主任,李四\n,王五",
+        "时间,星期一,星期二\n8:30-9:10,语文,数学\n9:20-10:00,数学,语文\n制表人：,张三",
+    ],
+)
+def test_a_table_as_spreadsheets_give_it(text: str) -> None:
+    assert read(text) == TWO_DAYS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "节次\t第一节\t第二节\n星期一\t语文\t数学\n星期二\t数学\t语文\n制表人：\t张三",
+        "每周一次升旗课程表,,,\n,上午,,\n星期,1,2,午休\n周一,语文,数学,\n周二,数学,语文,\n备注：周一升旗",
+    ],
+)
+def test_weekdays_down_the_side(text: str) -> None:
+    assert sorted(read(text)) == sorted(TWO_DAYS)
+    assert read("节次\t第一节\t第二节\n星期一\t语文\t数学") == [(1, 1, "语文"), (1, 2, "数学")]
+
+
+def test_an_evening_after_the_last_period_is_one_more() -> None:
+    assert read("节次,星期一\n1,语文\n2,数学\n晚自习,自习\n课后服务,社团")[2:] == [
+        (1, 3, "自习"),
+        (1, 4, "社团"),
+    ]
+
+
+def test_what_is_not_read_names_its_place() -> None:
+    for text, place in (
+        ("节次,星期一,星期二\n1,语文,星期三", "line 2"),
+        ("节次,星期一,星期二\n1,语文,第三节", "line 2"),
+        ('节次,星期一,星期二\n\n1,语文,"数学\n1"\n2,12,语文', "line 5"),
+        ("节次,星期一,星期二\n1,语文,数学\n1,数学,语文", "line 3"),
+        ("节次,9月1日星期一,星期二,星期三\n1,语文,数学,语文", "line 1"),
+        ("节次,第一节,第二节\n星期一,语文,a/b/c\n星期二,数学,语文", "column 3"),
+        ("星期一,星期二\n" + "语文,数学\n" * 501, "line"),
+    ):
+        with pytest.raises(FormatError, match=place):
+            read(text)
+
+
 @pytest.mark.parametrize(
     "text", ["", "语文\t数学", "星期一\t星期一\n语文\t数学", "星期一\n", "星期一\na/b/c", "星期一\n" + "长" * 30,
              "节\t星期一\n第99节\t语文", "\n".join(["星期一", *["语文"] * 40])],

@@ -5,6 +5,7 @@ them; and the pages that set rooms and timetables."""
 from __future__ import annotations
 
 import datetime
+import html
 import io
 import re
 from pathlib import Path
@@ -492,10 +493,10 @@ def test_periods_and_a_pasted_table(point: Point) -> None:
     path = "/school/timetable/r-1/paste"
     assert "没有找到写着星期的那一行" in point.post(path, secret=secret, grade="一年级", text="什么").text
     assert "第2行没有读懂" in point.post(path, secret=secret, grade="一年级", text="星期一\na/b/c").text
-    point.post(path, secret=secret, grade="二年级", text="节次\t星期一\n1\t语文\n2\t道法")
-    point.post(path, secret=secret, grade="一年级", text="节次,星期一\n1,数学")
+    point.post(path, secret=secret, sure="1", grade="二年级", text="节次\t星期一\n1\t语文\n2\t道法")
+    point.post(path, secret=secret, sure="1", grade="一年级", text="节次,星期一\n1,数学")
     table = "节次,星期二\n第一节,科学\n".encode("gb18030")
-    point.post(path, secret=secret, grade="三年级", file=(io.BytesIO(table), "课表.csv"))
+    point.post(path, secret=secret, sure="1", grade="三年级", file=(io.BytesIO(table), "课表.csv"))
     kept = {(s.grade, s.weekday, s.period): s.subject for s in load(point.school, "r-1").slots}
     assert kept == {
         ("二年级", 1, 1): "语文",
@@ -504,6 +505,91 @@ def test_periods_and_a_pasted_table(point: Point) -> None:
         ("三年级", 2, 1): "科学",
     }
     assert point.post(path, secret=secret, grade="六年级", text="星期一\n语文").status_code == 400
+
+
+def held(point: Point, grade: str) -> list[tuple[int, int, str]]:
+    """(weekday, period, subject) of what a grade of the room has."""
+    return [(s.weekday, s.period, s.subject) for s in load(point.school, "r-1").slots if s.grade == grade]
+
+
+def test_a_pasted_table_is_shown_before_it_replaces_the_old_one(point: Point) -> None:
+    secret = point.unlock()
+    point.stand_in(THREE)
+    before, path = held(point, "一年级"), "/school/timetable/r-1/paste"
+    text = '节次\t第一节\t第二节\n星期一\t"语文\n<b>王"\t美术/音乐\n星期六\t体育\n'
+    page = point.post(path, secret=secret, grade="一年级", text=text)
+    assert page.status_code == 200 and "对吗" in page.text and "星期六" in page.text
+    cells = re.findall(r"<td>([^<]+)</td>", page.text)
+    assert cells == ["语文", "体育", "美术/音乐"] and held(point, "一年级") == before
+    found = re.search(r'name="text" value="([^"]*)"', page.text)
+    assert found is not None
+    carried = html.unescape(found[1])
+    back = point.post(path, secret=secret, grade="一年级", text=carried, sure="no")
+    assert back.status_code == 200 and text in html.unescape(back.text)
+    assert held(point, "一年级") == before
+    assert point.post(path, secret=secret, grade="一年级", text=carried, sure="1").status_code == 303
+    assert held(point, "一年级") == [(1, 1, "语文"), (1, 2, "美术"), (1, 2, "音乐"), (6, 1, "体育")]
+
+
+def test_periods_without_bells_are_named(point: Point) -> None:
+    secret = point.unlock()
+    save_room(point.school, THREE)
+    path = "/school/timetable/r-1"
+    assert "还没有上下课时间" not in point.get(path).text
+    text = "节次,星期一\n7,语文\n8,自习\n9,自习"
+    page = point.post(f"{path}/paste", secret=secret, grade="一年级", text=text).text
+    assert "第八节、第九节还没有上下课时间" in page and "第七节、" not in page
+    point.post(f"{path}/paste", secret=secret, grade="一年级", text=text, sure="1")
+    page = point.get(f"{path}?saved=1").text
+    assert (
+        "第八节、第九节还没有上下课时间" in page
+        and 'class="btn btn-line" href="/school/timetable/periods"' in page
+    )
+
+
+def test_files_as_excel_writes_them(point: Point) -> None:
+    secret = point.unlock()
+    save_room(point.school, THREE)
+    path, table = "/school/timetable/r-1/paste", "节次\t星期一\n1\t语文\n"
+    for data in (
+        table.encode("utf-16"),
+        "\ufeff".encode("utf-16-be") + table.encode("utf-16-be"),
+        table.encode("gb18030"),
+    ):
+        file = (io.BytesIO(data), "课表.txt")
+        assert "对吗" in point.post(path, secret=secret, grade="一年级", file=file).text
+    for data in (b"PK\3\4" + b"x" * 90, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        page = point.post(path, secret=secret, grade="一年级", file=(io.BytesIO(data), "课表.xlsx"))
+        assert page.status_code == 400 and "这是Excel文件" in page.text
+    for form in ({"text": "长" * 40_001}, {"file": (io.BytesIO(b"x" * 300_000), "a.csv")}):
+        page = point.post(path, secret=secret, grade="一年级", **form)
+        assert page.status_code == 400 and "太大" in page.text
+    page = point.post(
+        path, secret=secret, grade="一年级", text="节次,第一节,第二节\n星期一,语文,a/b/c\n星期二,数学,语文"
+    )
+    assert "第3列没有读懂" in page.text
+
+
+def test_what_the_grid_shows_more_of_is_saved_first(point: Point) -> None:
+    """单双周, 老师 and 周末 are buttons of the form: nothing that was filled in is lost, no mode goes off."""
+    secret = point.unlock()
+    save_room(point.school, THREE)
+    with point.school.write() as db:
+        db.execute("INSERT INTO teacher (id, name) VALUES ('0123456789abcdef', '王老师')")
+    path = "/school/timetable/r-1"
+    page, form = point.get(path).text, {"s-1-1-0-0": "语文"}
+    for number, name in enumerate(("weeks", "teachers", "weekend")):
+        assert f'<button class="tool dim" type="submit" name="{name}" value="1">' in page
+        assert "<a" not in page[page.index("上下课时间</a>") :].split("打印</a>")[1].split("</nav>")[0]
+        form |= dict.fromkeys(
+            re.findall(r'type="hidden" name="(weeks|teachers|weekend)" value="1"', page), "1"
+        )
+        assert len(form) == number + 1
+        answer = point.post(path, secret=secret, **form, **{name: "1"})
+        page = point.get(answer.headers["Location"]).text
+        assert held(point, "一年级") == [(1, 1, "语文")]
+        assert f'type="hidden" name="{name}"' in page and f'type="submit" name="{name}"' not in page
+    assert "<th" in page and "星期日" in page and 'name="s-7-1-0-2"' in page and 'name="t-1-1-0-1"' in page
 
 
 def test_both_languages(point: Point) -> None:
