@@ -447,7 +447,10 @@ def test_a_clock_that_cannot_be_right_is_not_shown_as_the_time(site: Site) -> No
     assert "现在是" in site.get("/school/clock").text
     site.clock.unix = 100.0
     page = site.get("/school/clock").text
-    assert "不知道现在几点" in page and "1970-01-01" in page
+    assert "不知道现在几点" in page and "1970-01-01" in page and "还早" in page
+    site.clock.unix = 4_076_000_000.0
+    page = site.get("/school/clock").text
+    assert "不知道现在几点" in page and "2099-03-01" in page and "晚了一年多" in page
     assert site.get("/status").status_code == site.get("/school").status_code == 200
 
 

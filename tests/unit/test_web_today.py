@@ -7,6 +7,8 @@ from __future__ import annotations
 import datetime
 import io
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,25 @@ def test_without_a_clock_there_are_covers_and_no_date(point: Point) -> None:
     page = point.get().text
     assert point.titles() == ["江南", "古诗二首", "古诗三首"]
     assert "星期" not in page and "第三节" not in page and "正在教" not in page and "today.js" in page
+
+
+def test_a_clock_far_past_what_the_county_signed_is_no_clock(point: Point, monkeypatch: Any) -> None:
+    point.stand_in(THREE)
+    later = FRIDAY + 401 * 86400
+    point.clock.now = later
+    assert "星期" in point.get().text, "NTP says so"
+    monkeypatch.setattr(point.clock, "source", lambda: "system")
+    point.clock.now += 60
+    for path in ("/", "/tv"):
+        page = point.get(path).text
+        assert "星期" not in page and "第三节" not in page, path
+    assert point.titles() == ["江南", "古诗二首", "古诗三首"]
+    with closing(sqlite3.connect(point.box.paths.state_db)) as db:
+        with db:  # a stick came; its time is doubted
+            db.execute("INSERT INTO meta VALUES ('floor', ?)", (f'{{"floor": {FRIDAY}, "doubted": {later}}}',))
+        assert "星期" in point.get().text
+        with db:
+            db.execute("DELETE FROM meta WHERE key = 'floor'")
 
 
 def test_holidays_show_lessons_and_no_period(point: Point) -> None:
