@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from appliance.web.i18n import N_, gettext, language
+from appliance.web.i18n import N_, gettext, language, right_to_left
 from content_sync.formats.lesson import Lesson, Resource
 from content_sync.formats.shelf import LOCAL, shelf_of
 from content_sync.ports import CollectionRow
@@ -205,9 +205,10 @@ def minutes(seconds: int | None) -> str:
 
 def size(number: int) -> str:
     """Bytes for people: `1.5 MB`."""
+    mark = "\u200e" if right_to_left() else ""  # the unit stays behind its number
     value, units = float(number), ("B", "kB", "MB", "GB", "TB")
     for unit in units:
         if value < 1000 or unit == units[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+            return mark + (f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}")
         value /= 1000
     raise AssertionError

@@ -53,6 +53,10 @@ def test_on_a_board_with_a_finger(web: WebProcess, open_tab: Callable[..., Any])
     for key in tab.page.query_selector_all(".keys button"):
         size = key.bounding_box()
         assert size["width"] >= 64 and size["height"] >= 64
+    tab.page.evaluate("document.documentElement.dir = 'rtl'")
+    one, two = (tab.page.locator(f"[data-key='{digit}']") for digit in "12")
+    assert two.bounding_box()["x"] > one.bounding_box()["x"], "as on a telephone, whatever the script"
+    tab.page.evaluate("document.documentElement.dir = ''")
     for digit in "2864010":
         tab.page.click(f"[data-key='{digit}']")
     tab.page.click("[data-key='del']")
