@@ -105,7 +105,8 @@ class Rooms(OfRooms):
                 elif not form["grades"]:
                     said = gettext("请选这间教室的年级。")
                 elif "has this name" in error.what:
-                    said = gettext("已经有叫“%(name)s”的教室，请换一个名字。") % {"name": form["name"].strip()}
+                    name = form["name"].strip()
+                    said = gettext("已经有叫“%(name)s”的教室，请换一个名字。") % {"name": name}
         page = render_template(
             "room.html",
             secret=secret,

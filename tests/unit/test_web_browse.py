@@ -257,6 +257,11 @@ def test_a_local_lesson_in_english(library: Library) -> None:
     page = library.get(f"/lesson/{lesson}?lang=en")
     assert "本校资料" not in page and "Local material" in page
     assert 'lang="None"' not in page and 'lang="zh"' in page
-    for path in (f"/lesson/{lesson}/r1", f"/tv/lesson/{lesson}", "/search?q=校园", f"/lesson/{lesson}/r1/print"):
+    for path in (
+        f"/lesson/{lesson}/r1",
+        f"/tv/lesson/{lesson}",
+        "/search?q=校园",
+        f"/lesson/{lesson}/r1/print",
+    ):
         answer = library.client.get(path, base_url="http://lesson.local", follow_redirects=True)
         assert "本校资料" not in answer.text and 'lang="None"' not in answer.text, path

@@ -209,7 +209,9 @@ def test_a_clock_far_past_what_the_county_signed_is_no_clock(point: Point, monke
     assert point.titles() == ["江南", "古诗二首", "古诗三首"]
     with closing(sqlite3.connect(point.box.paths.state_db)) as db:
         with db:  # a stick came; its time is doubted
-            db.execute("INSERT INTO meta VALUES ('floor', ?)", (f'{{"floor": {FRIDAY}, "doubted": {later}}}',))
+            db.execute(
+                "INSERT INTO meta VALUES ('floor', ?)", (f'{{"floor": {FRIDAY}, "doubted": {later}}}',)
+            )
         assert "星期" in point.get().text
         with db:
             db.execute("DELETE FROM meta WHERE key = 'floor'")
