@@ -253,8 +253,8 @@ class ArchiveError(LessonBoxError):
 
 
 class LocalError(LessonBoxError):
-    """Add the file again under 本校资料 (/local), or take the lesson named away there; the county's lessons
-    are not touched."""
+    """Add the file again under Local material (/local), or take the lesson named away there; the county's
+    lessons are not touched."""
 
     code = "E-LOCAL"
 

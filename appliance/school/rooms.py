@@ -131,9 +131,11 @@ def check_room(
 
 
 def save_room(school: School, room: Room) -> None:
-    """Add a room, or change the one with its id. Raises TooBigError, DiskFullError, BusyError,
-    StorageError."""
+    """Add a room, or change the one with its id. Raises FormatError (TooBigError, or another
+    has its name), DiskFullError, BusyError, StorageError."""
     with school.write() as db:
+        if db.execute("SELECT 1 FROM room WHERE name = ? AND id != ?", (room.name, room.id)).fetchone():
+            raise FormatError("another room has this name")
         count, last = db.execute("SELECT count(*), coalesce(max(position), 0) FROM room").fetchone()
         known = db.execute("SELECT 1 FROM room WHERE id = ?", (room.id,)).fetchone()
         if count >= MAX_ROOMS and not known:

@@ -63,12 +63,15 @@ def _text(text: str, most: int, what: str) -> str:
 
 
 def save(school: School, name: str, subjects: str, identity: str = "") -> str:
-    """Add a teacher, or change the one with `identity`; the id. Raises FormatError, NotFoundError,
-    TooBigError, DiskFullError, BusyError, StorageError."""
+    """Add a teacher, or change the one with `identity`; the id. Raises FormatError (also where another
+    one on the list has the name), NotFoundError, TooBigError, DiskFullError, BusyError, StorageError."""
     name, subjects = _text(name, _NAME, "name"), _text(subjects, _SUBJECTS, "subjects")
     if not name:
         raise FormatError("a teacher needs a name")
     with school.write() as db:
+        same = "SELECT 1 FROM teacher WHERE name = ? AND id != ? AND NOT gone"
+        if db.execute(same, (name, identity)).fetchone():
+            raise FormatError("another teacher has this name")
         if identity:
             changed = db.execute(
                 "UPDATE teacher SET name = ?, subjects = ? WHERE id = ?", (name, subjects, identity)

@@ -129,6 +129,7 @@ AREAS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
             ("/opds/v2", "json", "GET"),
             ("/opds/v2/<any(new,search,recorded,received):where>", "json_list", "GET", "json"),
             ("/opds/v2/<any(subject,volume,shelf):where>/<name>", "json_of", "GET", "json"),
+            ("/opds/v2/publication/<name>", "publication", "GET"),
         )
     },
 }

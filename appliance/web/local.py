@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, abort, g, jsonify, make_response, redirect, render_template, request, url_for
+from msgspec.structs import asdict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Response as Answer
@@ -18,7 +19,7 @@ from werkzeug.wsgi import get_input_stream
 from appliance.school import uploads
 from appliance.school.films import starts_late
 from appliance.school.uploads import Receiving, Uploads
-from appliance.web import shelves, words
+from appliance.web import shelves, troubles, words
 from appliance.web.i18n import N_, gettext
 from appliance.web.views import Guarded
 from content_sync.adapters.files import read_capped
@@ -83,7 +84,11 @@ class LocalPages(Guarded):
             "subjects": list(dict.fromkeys([*subjects, *words.SUBJECT_NAMES, OTHER])),
             "grades": [*GRADES, ANY_GRADE],
             "kind_names": {kind: words.KIND_WORDS[kind][0] for kind in KINDS if kind != "interactive"},
-            "problems": [p for p in self.reader.problems() if p.code in _PROBLEMS],
+            "problems": [
+                ("" if one.subject.startswith("local") else one.subject, troubles.fix(asdict(one)))
+                for one in self.reader.problems()
+                if one.code in _PROBLEMS
+            ],
         }
 
     def _incoming(self) -> Path:

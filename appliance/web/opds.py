@@ -30,7 +30,8 @@ from content_sync.ports import CollectionRow, LessonRow
 
 _ATOM = "application/atom+xml;profile=opds-catalog"
 NAVIGATION, ACQUISITION = f"{_ATOM};kind=navigation", f"{_ATOM};kind=acquisition"
-JSON2, SEARCH = "application/opds+json", "application/opensearchdescription+xml"
+JSON2, PUBLICATION2 = "application/opds+json", "application/opds-publication+json"
+SEARCH = "application/opensearchdescription+xml"
 _OPEN = "http://opds-spec.org/acquisition/open-access"
 _THUMB = "http://opds-spec.org/image/thumbnail"
 _IMAGE = "http://opds-spec.org/image"
@@ -234,7 +235,7 @@ class Opds(Views):
         return self._paged(Feed("new", gettext("最近新到"), "/new"), rows)
 
     def _search(self) -> Feed:
-        query = request.args.get("q", "").strip()[:64]
+        query = _searched().strip()
         feed = Feed(f"search:{escape_query(query)}", gettext("找课") + f" {query}", "/search")
         page = page_number("page", 100)
         try:
@@ -366,7 +367,7 @@ class Opds(Views):
             "links": [
                 {"rel": "self", "href": own, "type": JSON2},
                 {"rel": "start", "href": base, "type": JSON2},
-                {"rel": "search", "href": f"{base}/search{{?q}}", "type": JSON2, "templated": True},
+                {"rel": "search", "href": f"{base}/search{{?query}}", "type": JSON2, "templated": True},
                 *(
                     {"rel": rel, "href": _address(base + feed.path, **query, page=number), "type": JSON2}
                     for rel, number in _turns(feed)
@@ -413,6 +414,16 @@ class Opds(Views):
             ]
         return Response(jsonify(made).get_data(), content_type=JSON2)
 
+    def publication(self, name: str) -> Response:
+        """A lesson or a received file by itself."""
+        row = self.reader.lesson(name)
+        books = self._books([row]) if row is not None else []
+        files = [item for item in self.reader.received() if item.file.root == name]
+        if not books and not files:
+            abort(404)
+        made = self._publication(books[0]) if books else self._file_publication(files[0])
+        return Response(jsonify(made).get_data(), content_type=PUBLICATION2)
+
     def _publication(self, book: Book) -> dict[str, Any]:
         row, lesson, place = book.row, book.lesson, book.collection
         links = _links(lesson)
@@ -438,7 +449,10 @@ class Opds(Views):
                 for link in links
                 if link.rel == _OPEN
             ]
-            + [{"rel": "alternate", "href": url_for("pages.lesson", lesson=row.id), "type": "text/html"}],
+            + [
+                {"rel": "alternate", "href": url_for("pages.lesson", lesson=row.id), "type": "text/html"},
+                _self(row.id),
+            ],
             "images": [{"href": link.href, "type": link.type} for link in links if link.rel == _IMAGE]
             or [_icon()],
         }
@@ -454,7 +468,8 @@ class Opds(Views):
                 "description": gettext("非县里签发"),
             },
             "links": [
-                {"rel": _OPEN, "href": received_url(item), "type": media_type(item.name), "title": item.name}
+                {"rel": _OPEN, "href": received_url(item), "type": media_type(item.name), "title": item.name},
+                _self(item.file.root),
             ],
             "images": [_icon()],
         }
@@ -469,6 +484,10 @@ def _icon() -> dict[str, str]:
     return {"href": shared["asset"]("icon.png"), "type": "image/png"}
 
 
+def _self(name: str) -> dict[str, str]:
+    return {"rel": "self", "href": url_for("opds.publication", name=name), "type": PUBLICATION2}
+
+
 def _file_id(item: ReceivedItem) -> str:
     return f"urn:lessonbox:received:{item.file.root}"
 
@@ -476,9 +495,8 @@ def _file_id(item: ReceivedItem) -> str:
 def _terms(place: CollectionRow) -> list[str]:
     """What a lesson is filed under: of a series its shelf and name, else subject, grade and volume."""
     series = bool(shelf_of(place.stage))
-    return list(
-        dict.fromkeys((place.stage, place.subject) if series else (place.subject, place.grade, place.volume))
-    )
+    terms = (place.stage, place.subject) if series else (place.subject, place.grade, place.volume)
+    return list(dict.fromkeys(filter(None, terms)))  # the school's own are of no volume
 
 
 def _beyond(page: int) -> int:
@@ -486,8 +504,13 @@ def _beyond(page: int) -> int:
     return page if page > 1 else 0
 
 
+def _searched() -> str:
+    """What is looked for: OPDS 2.0 calls it `query`."""
+    return (request.args.get("query") or request.args.get("q", ""))[:64]
+
+
 def _query(feed: Feed) -> dict[str, str]:
-    kept = {"q": request.args.get("q", "")[:64]} if feed.path == "/search" else {}
+    kept = {"q": _searched()} if feed.path == "/search" else {}
     active = next((value for value, _, _, on in feed.facets if on), "")
     return kept | ({"kind": active} if active else {})
 

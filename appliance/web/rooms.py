@@ -114,6 +114,9 @@ class Rooms(OfRooms):
                     said = gettext("请给教室写个名字。")
                 elif not form["grades"]:
                     said = gettext("请选这间教室的年级。")
+                elif "has this name" in error.what:
+                    name = form["name"].strip()
+                    said = gettext("已经有叫“%(name)s”的教室，请换一个名字。") % {"name": name}
         page = render_template(
             "room.html",
             secret=secret,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from msgspec import Struct
 
 from appliance.school.rooms import Room
 from appliance.school.timetable import Held, Period, Timetable, load, minute_of
+from appliance.usage.dating import believable
 from appliance.web import shelves
 from appliance.web.i18n import gettext, language
 from content_sync.core.calendar import week_of
+from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import LessonBoxError
 
 if TYPE_CHECKING:
@@ -56,9 +59,12 @@ def local(reader: StateReader, seconds: float) -> datetime.datetime:
 
 
 def local_time(board: Board) -> datetime.datetime | None:
-    """Local time, or None when the clock stands before the release that the box has: it cannot be right."""
+    """Local time, or None when the clock cannot be right, as docs/usage.md judges it; but by what the county
+    signed last, doubted or not: a stick after two years gives a box that kept the time its date back."""
     now = board.clock.wall()
-    if now < int(board.reader.meta("issued") or 0) - 86400:
+    signed = TimeFloor(**json.loads(board.reader.meta("floor") or "{}")).shown
+    floor = TimeFloor(signed or int(board.reader.meta("issued") or 0) or None)
+    if not believable(int(now), floor, board.clock.source()):
         return None
     return local(board.reader, now)
 

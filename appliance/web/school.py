@@ -80,7 +80,7 @@ class SchoolPages(Guarded):
             clock=status["clock"],
             now=self.today(),
             raw=self.local(self.board.clock.wall()),
-            issued=int(self.reader.meta("issued") or 0),
+            late=self.board.clock.wall() > int(self.reader.meta("issued") or 0),
             day=self.local,
             running=int(self.board.clock.monotonic()),
             **self._lock(),

@@ -25,9 +25,15 @@ class Teachers(OfSchool):
                 return redirect(url_for("classes.teachers"), 303)
             except UsageError:
                 said, status = "pin", 400
-            except (FormatError, NotFoundError):
-                said, status = "name", 400
-        page = render_template("teachers.html", people=teachers(school, gone=True), secret=secret, said=said)
+            except (FormatError, NotFoundError) as error:
+                said, status = "same" if "has this name" in error.what else "name", 400
+        page = render_template(
+            "teachers.html",
+            people=teachers(school, gone=True),
+            secret=secret,
+            said=said,
+            typed=request.form if said else None,
+        )
         return make_response(page, status)
 
     def _change(self, school: School) -> None:

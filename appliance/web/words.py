@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from appliance.web.i18n import N_, gettext, language
+from appliance.web.i18n import N_, gettext, language, right_to_left
 from content_sync.formats.lesson import Lesson, Resource
 from content_sync.formats.shelf import LOCAL, shelf_of
 from content_sync.ports import CollectionRow
@@ -57,15 +57,15 @@ LANGUAGE_WORDS = {
 }  # fmt: skip
 _RIGHT_TO_LEFT = ("ug", "ar", "kk-arab", "ky-arab", "fa", "ur")
 STEP_WORDS = {"look": N_("看"), "read": N_("读"), "write": N_("写"), "practise": N_("练"), "teach": N_("教")}
+OWN_SHELF = N_("本校资料")
 #: Words of the library that everybody uses: translated by `known`.
 KNOWN = (
     N_("小学"), N_("初中"), N_("高中"), N_("上册"), N_("下册"), N_("全一册"), N_("统编版"), N_("人教版"),
     N_("一年级"), N_("二年级"), N_("三年级"), N_("四年级"), N_("五年级"), N_("六年级"),
     N_("七年级"), N_("八年级"), N_("九年级"), N_("高一"), N_("高二"), N_("高三"),
     N_("不分年级"), N_("不分版本"), N_("专递课堂"), N_("名师课堂"), N_("名校网络课堂"), N_("专题教育"),
-    N_("教师培训"), N_("社区教育"), N_("农民实用技术"), N_("党员教育"),
+    N_("教师培训"), N_("社区教育"), N_("农民实用技术"), N_("党员教育"), OWN_SHELF,
 )  # fmt: skip
-OWN_SHELF = N_("本校资料")
 _GRADES = "一二三四五六七八九"
 _UNIT = re.compile(r"(第[一二三四五六七八九十百\d]+(?:单元|章|课|组)|(?i:Unit|Module)\s+\d+)\s*[:：]?\s*(.*)")
 
@@ -142,7 +142,7 @@ def grade_mark(grade: str) -> str:
 def unit_parts(unit: str) -> tuple[str, str]:
     """`第六单元 祖国河山` -> (`第六单元`, `祖国河山`); a unit without a number has an empty first part."""
     match = _UNIT.fullmatch(unit.strip())
-    return (match[1], match[2]) if match else ("", unit)
+    return (match[1], match[2]) if match else ("", known(unit))
 
 
 def _width(title: str) -> float:
@@ -205,9 +205,10 @@ def minutes(seconds: int | None) -> str:
 
 def size(number: int) -> str:
     """Bytes for people: `1.5 MB`."""
+    mark = "\u200e" if right_to_left() else ""  # the unit stays behind its number
     value, units = float(number), ("B", "kB", "MB", "GB", "TB")
     for unit in units:
         if value < 1000 or unit == units[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+            return mark + (f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}")
         value /= 1000
     raise AssertionError

@@ -302,9 +302,11 @@ class Locals:
                 yield from self._bringing.take(identity, source, taken)
             except (LocalError, NotFoundError, FormatError) as error:
                 refused = LocalError(f"{clean(source.name, 60)}: {error.what}")  # the others are kept
-        if taken.resources:
-            taken.resources.sort(key=lambda resource: STEPS.index(resource.step))
-            lesson = replace(local.lesson, resources=(*local.lesson.resources, *taken.resources))
+        if taken.places:  # also of what is here already: the disk may have lost it
+            known = {_content(resource) for resource in local.lesson.resources}
+            unlike = {_content(one): one for one in taken.resources if _content(one) not in known}
+            more = sorted(unlike.values(), key=lambda resource: STEPS.index(resource.step))
+            lesson = replace(local.lesson, resources=(*local.lesson.resources, *more))
             local = replace(local, lesson=lesson, uploads={**local.uploads, **taken.places})
             self._write(local)
         for place in taken.spare:
@@ -417,6 +419,11 @@ class Locals:
         yield from self._finish(fresh)
         if before is not None:
             self._clear(before, fresh)
+
+
+def _content(resource: Resource) -> tuple[tuple[str, str], ...]:
+    """Names and roots of its files, without the folder that is named after the resource."""
+    return tuple((entry.path.partition("/")[2], entry.file.root) for entry in resource.files)
 
 
 def _files(lesson: Lesson) -> set[FileId]:

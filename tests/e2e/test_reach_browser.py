@@ -48,6 +48,14 @@ OUTSIDE = """() => [].filter.call(document.querySelectorAll('body *'), function 
   var b = e.getBoundingClientRect();
   return b.width && (b.left < -1 || b.right > window.innerWidth + 1) && !e.closest('.ledge');
 }).slice(0, 4).map(function (e) { return e.outerHTML.slice(0, 120); })"""
+#: Where the first and the last letter of an element's text stand.
+FIRST_AND_LAST = """function (found) {
+  var walker = document.createTreeWalker(document.querySelector(found), 4), text = walker.nextNode();
+  return [0, text.length - 1].map(function (at) {
+    var range = document.createRange(); range.setStart(text, at); range.setEnd(text, at + 1);
+    return range.getBoundingClientRect().left;
+  });
+}"""
 #: What of a phone's ledge is cut off or has to be scrolled to.
 HIDDEN = """() => [].filter.call(document.querySelectorAll('.ledge .tool, .ledge .jump a'), function (e) {
   var b = e.getBoundingClientRect(); return b.height && (b.left < -1 || b.right > window.innerWidth + 1
@@ -360,6 +368,9 @@ def test_a_language_from_the_right(pseudo: str, made: tuple[SmallBox, Lesson], o
     page.goto(pseudo + f"/volume/{made[1].collection}")
     assert page.locator(".spine").bounding_box()["x"] > 1500, "the spine stands at the right"
     assert page.locator(".toc .no").first.bounding_box()["x"] > 800
+    page.goto(pseudo + "/school/door")
+    order = page.evaluate(FIRST_AND_LAST, ".addr .big")
+    assert order[0] < order[1], "an address begins at its left, and ends with its stroke"
     assert "س" in page.inner_text(".ledge") and page.locator("text=中文").count() == 0
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from appliance.usage.outbox import Outbox
 from appliance.web.pin import set_pin
+from content_sync.formats.canonical import dump
 from tests.box import SmallBox, sample
 from tests.e2e import library
 from tests.e2e.board import WebProcess
@@ -49,6 +53,10 @@ def test_on_a_board_with_a_finger(web: WebProcess, open_tab: Callable[..., Any])
     for key in tab.page.query_selector_all(".keys button"):
         size = key.bounding_box()
         assert size["width"] >= 64 and size["height"] >= 64
+    tab.page.evaluate("document.documentElement.dir = 'rtl'")
+    one, two = (tab.page.locator(f"[data-key='{digit}']") for digit in "12")
+    assert two.bounding_box()["x"] > one.bounding_box()["x"], "as on a telephone, whatever the script"
+    tab.page.evaluate("document.documentElement.dir = ''")
     for digit in "2864010":
         tab.page.click(f"[data-key='{digit}']")
     tab.page.click("[data-key='del']")
@@ -203,3 +211,43 @@ def test_a_stick_from_the_page(
     use("import")
     wait_until(said("新到0课"), "and it works on")
     assert sync.pid == pid and sync.running and "Traceback" not in sync.words()[len(log) :]
+
+
+@pytest.mark.parametrize("wifi", ["", 'wifi_name = "xikou-banbantong"\n'])
+@pytest.mark.parametrize("own", ["", 'hotspot_password = "12345678"\n'])
+def test_the_sheet_for_the_door_is_one_page(
+    tmp_path: Path, open_tab: Callable[..., Any], wifi: str, own: str
+) -> None:
+    """In both languages, with all the addresses there are and a long name."""
+    box, _ = sample(tmp_path / "box", int(time.time()))
+    set_pin(box.paths.pin, PIN)
+    if own:
+        box.paths.lan.write_bytes(
+            dump({"format": "lessonbox-lan/1", "name": "lesson-2", "hotspot": False, "why": "", "lines": []})
+        )
+    outbox = Outbox(box.paths.outbox_db)
+    outbox.tell({"address": "lesson-2.local"}, [])
+    outbox.close()
+    web = WebProcess(box, "threads = 16\nstreams = 4\n" + wifi + own)
+    try:
+        page = open_tab(viewport=BOARD).page
+        page.goto(web.url + "/pin?next=/school/door")
+        page.fill("#pin", PIN)
+        page.press("#pin", "Enter")
+        for language in ("zh", "en"):
+            for name in ("溪口教学点", "大化瑶族自治县七百弄乡弄合村民族小学教学点和附设幼儿班"):
+                with closing(sqlite3.connect(box.paths.state_db)) as db, db:
+                    db.execute("UPDATE meta SET value = ? WHERE key = 'school_name'", (name,))
+                page.goto(f"{web.url}/school/door?lang={language}")
+                assert name in page.inner_text(".sheet4") and bool(own) == page.is_visible(".ownwifi")
+                assert "lesson-2.local" in page.inner_text(".addr")
+                printed = page.pdf(prefer_css_page_size=True)
+                assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+                page.emulate_media(media="print")
+                page.set_viewport_size({"width": 657, "height": 986})  # A4 less its margins
+                high = page.evaluate("document.querySelector('.sheet4').scrollHeight")
+                assert high <= 940, f"{language}: {high} of 986 px leave no room to spare"
+                page.emulate_media(media="null")
+                page.set_viewport_size(BOARD)
+    finally:
+        web.stop()

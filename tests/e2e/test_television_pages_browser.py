@@ -158,6 +158,13 @@ def test_home_follows_the_timetable_and_keeps_the_focus(
     assert not tab.errors
 
 
+def test_home_is_no_wider_than_a_small_phone(web: WebProcess, open_tab: Opener) -> None:
+    page = open_tab(viewport={"width": 300, "height": 600}).page
+    page.goto(web.url + "/tv?lang=en")
+    assert "Which room is this board in" in page.inner_text(".aisles0")
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
 @pytest.mark.parametrize("size", [None, HUGE, PHONE], ids=["board", "4K", "phone"])
 def test_a_picture_fills_the_screen(
     web: WebProcess, point: tuple[SmallBox, dict[str, Lesson], School], open_tab: Opener, size: Any

@@ -142,6 +142,17 @@ def test_a_request_that_is_carried_out_twice_does_it_once(box: OwnBox) -> None:
     assert lesson is not None and len(lesson.resources) == 1 and not box.said()
 
 
+def test_the_same_file_by_the_same_name_is_there_once(box: OwnBox) -> None:
+    box.add({"视频 a.mp4": FILM})
+    twice = tuple(Source("upload", box.upload(f"again {n}", FILM), "视频 a.mp4") for n in range(2))
+    box.ask(LocalRequest("add", ID, files=twice))
+    other = Source("upload", box.upload("b", FILM), "视频 b.mp4")
+    box.ask(LocalRequest("add", ID, files=(other,)))
+    lesson = box.state.present_lesson(ID)
+    assert lesson is not None and [one.title for one in lesson.resources] == ["a", "b"]
+    assert not box.said() and not box.uploads() and not box.leftovers()
+
+
 def test_what_is_refused_says_so_and_the_rest_is_kept(box: OwnBox) -> None:
     box.add({"视频 长城.mp4": FILM, "空.pdf": b""})
     assert box.own() == {"长城": FILM} and ("E-LOCAL", HEAD.title) in box.said()

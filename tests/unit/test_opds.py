@@ -128,6 +128,8 @@ def test_every_shelf_of_the_pages_is_linked(small: Small) -> None:
     assert series.findtext(f"{ATOM}title") == "教师培训 课箱怎么用"
     terms = [c.get("term") for c in series.iter(f"{ATOM}category")]
     assert terms == ["教师培训", "课箱怎么用"]
+    ours = [c.get("term") for _, root in walk(small, "/opds/shelf/own") for c in root.iter(f"{ATOM}category")]
+    assert ours == ["语文", "三年级"]
 
 
 def test_the_same_bytes_until_something_changes(small: Small) -> None:
@@ -184,8 +186,26 @@ def test_json_says_the_same(small: Small) -> None:
             assert one["metadata"]["title"] and one["metadata"]["identifier"].startswith("urn:")
             assert any(link["rel"] == OPEN and link["type"] for link in one["links"])
             assert any(image["type"] in ("image/png", "image/jpeg") for image in one["images"])
+            assert all(one["metadata"].get("subject", ["-"]))
+            own = next(link for link in one["links"] if link["rel"] == "self")
+            alone = Client(small.app).get(own["href"], base_url=HOST)
+            assert alone.content_type == own["type"] == "application/opds-publication+json"
+            assert json.loads(alone.data) == one
             seen.add(one["metadata"]["title"])
     assert seen == TEXTBOOKS | BESIDE | {"农技 & 天气.pdf"}
+
+
+def test_json_is_searched_by_the_name_that_the_specification_gives(small: Small) -> None:
+    client = Client(small.app)
+    links = json.loads(client.get("/opds/v2", base_url=HOST).data)["links"]
+    template = next(link["href"] for link in links if link["rel"] == "search")
+    assert template.endswith("{?query}")
+    for name in ("query", "q"):
+        address = template.replace("{?query}", f"?{name}={quote('古诗')}")
+        told = json.loads(client.get(address, base_url=HOST).data)
+        assert [one["metadata"]["title"] for one in told["publications"]] == ["古诗三首"]
+        own = next(link["href"] for link in told["links"] if link["rel"] == "self")
+        assert json.loads(client.get(own, base_url=HOST).data) == told
 
 
 def test_what_is_not_there(small: Small, tmp_path: Path) -> None:
@@ -196,6 +216,7 @@ def test_what_is_not_there(small: Small, tmp_path: Path) -> None:
         "/opds/volume/<b>",
         "/opds/shelf/none",
         "/opds/v2/shelf/x",
+        "/opds/v2/publication/none",
     ):
         assert Client(small.app).get(path, base_url=HOST).status_code == 404
     page = Client(small.app).get("/", base_url=HOST).text

@@ -103,7 +103,7 @@ def test_days_are_the_countys_whatever_zone_the_machine_has(
             ("/status", "11月19日"),
             ("/received", "11月19日"),
             ("/school/problems", "11月19日起"),
-            ("/school/clock", "现在是11月19日 00:30"),
+            ("/school/clock", "现在是2026年11月19日 00:30"),
         ):
             assert words in site.get(path).text, path
         site.clock.unix = now - 30 * DAY  # it can't be right

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +195,22 @@ def test_every_page_in_both_languages(site: Site, language: str) -> None:
             seen = re.sub(r"<[^>]+>", " ", page.text)
             for lesson, _, _ in site.box.lessons:
                 seen = seen.replace(lesson.title, "")
-            seen = re.sub("溪口|教学点|教室|盘|青川县|课箱|中文|语文|数学|本校资料", "", seen)
+            seen = re.sub("溪口|教学点|教室|盘|青川县|课箱|中文|语文|数学", "", seen)
             assert not re.search("[一-鿿]", seen), (path, re.findall("[一-鿿]+", seen))
+
+
+def test_problems_of_local_lessons_and_sticks_are_told_in_the_pages_language(site: Site) -> None:
+    said = "本校资料没有办成，县里的课不受影响，请在“本校资料”里再试一次（nope.mp4 is not there）"
+    with closing(sqlite3.connect(site.paths.state_db)) as db, db:
+        db.execute("INSERT INTO problem VALUES ('E-LOCAL', 'local/x', ?, 0)", (said,))
+    told = {"do": "import", "name": "USB", "path": "/m", "going": False, "error": "E-NOT-FOUND"}
+    site.tell("stick", told | {"message": "USB is not plugged in any more"})
+    site.enter()
+    assert "本校资料没有办成" in site.get("/local/manage").text
+    page = site.get("/school/stick").text
+    assert "U盘拔掉了" in page and "E-NOT-FOUND" in page and "not plugged in" not in page
+    page = site.get("/local/manage?lang=en").text
+    assert "本校资料" not in page and "nope.mp4 is not there" in page and "Add the file again" in page
 
 
 def test_ten_wrong_pins_wait_ever_longer_and_say_so(site: Site) -> None:
@@ -447,7 +462,10 @@ def test_a_clock_that_cannot_be_right_is_not_shown_as_the_time(site: Site) -> No
     assert "现在是" in site.get("/school/clock").text
     site.clock.unix = 100.0
     page = site.get("/school/clock").text
-    assert "不知道现在几点" in page and "1970-01-01" in page
+    assert "不知道现在几点" in page and "1970-01-01" in page and "还早" in page
+    site.clock.unix = 4_076_000_000.0
+    page = site.get("/school/clock").text
+    assert "不知道现在几点" in page and "2099-03-01" in page and "晚了一年多" in page
     assert site.get("/status").status_code == site.get("/school").status_code == 200
 
 

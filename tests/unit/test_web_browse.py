@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from markupsafe import Markup
+from msgspec.structs import replace
 from werkzeug.test import Client
 
 from appliance.school.database import School
@@ -18,6 +21,7 @@ from appliance.web.find import lit
 from appliance.web.pin import Pin, set_pin
 from appliance.web.search.index import Index, Indexer
 from content_sync.adapters.sqlite import StateReader
+from content_sync.formats.local import Heading, lesson_of
 from content_sync.formats.paths import collection_id, subject_id
 from tests.box import SmallBox
 from tests.unit.test_web_app import NOW, Memory, StoppedClock
@@ -44,7 +48,12 @@ class Library:
         box.lesson(f"专题教育/防溺水/{ANY}", "游泳前要知道", None, "救生圈怎么用", (film,))
         box.lesson(f"教师培训/电子白板/{ANY}", "第一期", None, "怎样批注", (film, quiz))
         box.lesson(f"农民实用技术/核桃栽培/{ANY}", "核桃栽培", None, "冬季修剪", (), "wanted")
+        ours = tuple(replace(one, language=None) for one in (film, quiz))
+        own = lesson_of("local-" + "a" * 16, Heading("我们的校园", "语文", "三年级"), ours)
+        box.lessons.append((own, "present", 0))
         box.write(NOW)
+        with closing(sqlite3.connect(box.paths.state_db)) as db, db:
+            db.execute("INSERT INTO local VALUES (?, 0, 0, '', '[]')", (own.id,))
         reader = StateReader(box.paths.state_db)
         Indexer(box.paths.search_db, reader).step()
         self.school = School(data / "school.db")
@@ -241,3 +250,18 @@ def test_what_is_new_comes_first_and_in_pages(tmp_path: Path) -> None:
     first, second = (client.get(f"/new?page={n}").text for n in (1, 2))
     assert first.index("第44节") < first.index("第43节") and "第4节<" not in first
     assert "第3节<" in second and "第2节<" not in second and "42课" in first
+
+
+def test_a_local_lesson_in_english(library: Library) -> None:
+    lesson = "local-" + "a" * 16
+    page = library.get(f"/lesson/{lesson}?lang=en")
+    assert "本校资料" not in page and "Local material" in page
+    assert 'lang="None"' not in page and 'lang="zh"' in page
+    for path in (
+        f"/lesson/{lesson}/r1",
+        f"/tv/lesson/{lesson}",
+        "/search?q=校园",
+        f"/lesson/{lesson}/r1/print",
+    ):
+        answer = library.client.get(path, base_url="http://lesson.local", follow_redirects=True)
+        assert "本校资料" not in answer.text and 'lang="None"' not in answer.text, path

@@ -8,6 +8,8 @@ import datetime
 import html
 import io
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from werkzeug.test import Client
 from appliance.school import rooms as book
 from appliance.school.database import School
 from appliance.school.rooms import Room, check_room, save_room, set_board
+from appliance.school.teachers import remove, teachers
 from appliance.school.timetable import EVERY, ODD, Slot, load, save_slots
 from appliance.usage.recorder import Event
 from appliance.web.app import Board, create_app
@@ -194,6 +197,27 @@ def test_without_a_clock_there_are_covers_and_no_date(point: Point) -> None:
     assert "星期" not in page and "第三节" not in page and "正在教" not in page and "today.js" in page
 
 
+def test_a_clock_far_past_what_the_county_signed_is_no_clock(point: Point, monkeypatch: Any) -> None:
+    point.stand_in(THREE)
+    later = FRIDAY + 401 * 86400
+    point.clock.now = later
+    assert "星期" in point.get().text, "NTP says so"
+    monkeypatch.setattr(point.clock, "source", lambda: "system")
+    point.clock.now += 60
+    for path in ("/", "/tv"):
+        page = point.get(path).text
+        assert "星期" not in page and "第三节" not in page, path
+    assert point.titles() == ["江南", "古诗二首", "古诗三首"]
+    with closing(sqlite3.connect(point.box.paths.state_db)) as db:
+        with db:  # a stick came; its time is doubted
+            db.execute(
+                "INSERT INTO meta VALUES ('floor', ?)", (f'{{"floor": {FRIDAY}, "doubted": {later}}}',)
+            )
+        assert "星期" in point.get().text
+        with db:
+            db.execute("DELETE FROM meta WHERE key = 'floor'")
+
+
 def test_holidays_show_lessons_and_no_period(point: Point) -> None:
     point.stand_in(THREE)
     set_calendar(point.box, TERM | {"weeks": 5}, {})
@@ -303,7 +327,7 @@ def test_a_room_without_timetable_keeps_to_its_grades_and_editions(point: Point)
 def test_four_grades_stand_side_by_side_and_six_in_two_rows(point: Point) -> None:
     every = ["一年级", "二年级", "三年级", "四年级", "五年级", "六年级", "七年级"]
     for number, look in ((4, "four"), (6, "six")):
-        room = point.stand_in(check_room("大教室", every[:number]), table=False)
+        room = point.stand_in(check_room(f"大教室{number}", every[:number]), table=False)
         save_slots(point.school, room.id, [Slot(5, 3, grade, EVERY, "数学") for grade in room.grades])
         found = point.titles()
         assert found[:4] == ["认识钟表", "7的乘法口诀", "笔算乘法", "还没到的课"] and len(found) == number
@@ -479,6 +503,28 @@ def test_a_teacher_stays_where_the_form_does_not_show_one(point: Point) -> None:
     [slot] = load(point.school, "r-1").slots
     assert (slot.subject, slot.teacher) == ("数学", "0123456789abcdef")
     assert "王老师" in point.get(path).text and "王老师" in point.get(f"{path}/print").text
+
+
+def test_no_second_room_or_teacher_of_the_same_name(point: Point) -> None:
+    secret = point.unlock()
+    form = {"secret": secret, "name": " 二号教室 ", "grade": ["二年级"]}
+    for _ in range(2):
+        answer = point.post("/school/rooms/new", **form)
+    assert answer.status_code == 400 and "已经有叫“二号教室”的教室" in answer.text
+    assert 'value="二年级" checked' in answer.text
+    [room] = book.rooms(point.school)
+    assert point.post(f"/school/rooms/{room.id}", **form).status_code == 303, "itself is no other"
+    form = {"secret": secret, "do": "save", "name": "王芳", "subjects": "语文", "pin": "1234"}
+    for _ in range(2):
+        answer = point.post("/school/teachers", **form)
+    assert answer.status_code == 400 and "已经有叫“王芳”的老师" in answer.text
+    assert len(teachers(point.school)) == 1
+    first = answer.text.partition("</form>")[0]
+    assert 'value="王芳"' in first and 'value="语文"' in first and 'value="1234"' in first
+    [one] = teachers(point.school)
+    assert point.post("/school/teachers", **form | {"teacher": one.id, "subjects": "数学"}).status_code == 303
+    remove(point.school, one.id)
+    assert point.post("/school/teachers", **form).status_code == 303, "who left keeps no name"
 
 
 def test_periods_and_a_pasted_table(point: Point) -> None:

@@ -112,6 +112,12 @@ def test_a_collection_is_called_by_its_name_once(identity: str, place: str, name
         i18n._SPOKEN.reset(spoken)
 
 
+def test_a_size_keeps_its_unit_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words.size(1_500_000) == "1.5 MB"
+    monkeypatch.setattr(words, "right_to_left", lambda: True)
+    assert words.size(1_500_000) == "\u200e1.5 MB"
+
+
 def test_no_request_leaves_its_language_behind() -> None:
     app = Flask(__name__)
     i18n.install(app, "zh")
