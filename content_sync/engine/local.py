@@ -410,11 +410,14 @@ class Locals:
             if objects.get(file.root) == file.length:
                 continue
             copy = f"i-{name}-{number}"
-            found = yield from self._bringing.copy(copy, self._kept.parts(place, file), file.length)
-            if found != file:
-                self._kept.drop(self._kept.copied(copy))
-                raise LocalError(f"a file of {local.lesson.title} is damaged on the stick")
             places[file.root] = self._kept.copied(copy)
+            try:
+                found = yield from self._bringing.copy(copy, self._kept.parts(place, file), file.length)
+                if found != file:
+                    raise LocalError(f"a file of {local.lesson.title} is damaged on the stick")
+            except LessonBoxError:
+                yield from self._bringing.drop(places.values())
+                raise
         fresh = replace(
             local,
             lesson=with_heading(local.lesson, head),
