@@ -216,10 +216,18 @@ def arriving(box: OwnBox) -> list[str]:
     return sorted(path.name for path in box.folder.glob("local/.arriving/*"))
 
 
+def spoilt(files: dict[str, bytes], name: str) -> bytes:
+    """A zip whose list gives this file another check sum."""
+    data = bytearray(zipped(files))
+    data[data.rindex(name.encode()) - 46 + 16] ^= 1
+    return bytes(data)
+
+
 BAD_ZIPS = {
     "unsafe": zipped({"index.html": b"x", "a": FILM, "zz/../../etc/x": b"x"}),
     "case": zipped({"index.html": b"x", "A.js": b"1", "a.js": b"2"}),
     "folder": zipped({"index.html": b"x", "a": b"1", "A/b": b"2"}),
+    "damaged": spoilt({"index.html": b"x", "a": FILM, "b": PAPER}, "b"),
     "itself": zipped({"index.html": b"x"}),
 }
 
@@ -236,7 +244,7 @@ def test_a_refused_zip_leaves_nothing_and_costs_no_other_file(box: OwnBox, why: 
     assert box.own() == {"好": FILM} and not arriving(box) and not box.uploads()
     (problem,) = box.state.problems()
     assert problem.code == "E-LOCAL" and f"{name}: " in problem.message
-    assert "重新打包" in problem.message and "pack" in problem.message
+    assert why == "damaged" or "重新打包" in problem.message and "pack" in problem.message
     box.add({"教案.pdf": PAPER})
     assert box.own() == {"好": FILM, "教案": PAPER} and not box.said(), "it is over"
 
