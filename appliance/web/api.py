@@ -167,7 +167,9 @@ def blueprint(board: Board) -> Blueprint:
                 if len(part) < _PART:
                     return
 
-        return Response(_stream(_texts(parts(), {})), mimetype="application/json")
+        told = _stream(_texts(parts(), {}))
+        first = next(told)  # what can't be read now is told as such, before an answer has begun
+        return Response(itertools.chain([first], told), mimetype="application/json")
 
     @routes.get("/api/v1/search")
     def search() -> Response:

@@ -7,8 +7,9 @@ that a reader which asks again gets the same bytes until something has changed.
 from __future__ import annotations
 
 import datetime
+import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +46,10 @@ _NAMESPACES = (
     ' xmlns:opds="http://opds-spec.org/2010/catalog" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/"'
     ' xmlns:thr="http://purl.org/syndication/thread/1.0"'
 )
+
+
+#: What XML 1.0 has no way to write, not even escaped.
+_NEVER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Link(Struct, frozen=True):
@@ -102,6 +107,11 @@ def _time(seconds: int) -> str:
 def _address(path: str, **query: Any) -> str:
     told = [f"{key}={escape_query(value)}" for key, value in query.items() if value]
     return path + (f"?{'&'.join(told)}" if told else "")
+
+
+def escape(text: str) -> str:
+    """Text for a document that every parser reads."""
+    return html.escape(_NEVER.sub("", text))
 
 
 def escape_query(value: object) -> str:

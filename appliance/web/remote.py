@@ -105,6 +105,17 @@ def qr(text: str) -> Markup:
     return Markup(made.svg_inline(omitsize=True, border=4, light="#fff", svgclass="qr", lineclass=None))
 
 
+def _told() -> dict[str, Any]:
+    """The body. Ends the request with 400 when it is no JSON object."""
+    try:
+        told = request.get_json(silent=True)
+    except RecursionError:  # nested absurdly deep
+        told = None
+    if not isinstance(told, dict):
+        abort(400)
+    return told
+
+
 class Remote(Views):
     """Pages and wires of board and phone."""
 
@@ -136,9 +147,7 @@ class Remote(Views):
 
     def hear(self) -> Response:
         """What is asked of the board that says how it stands."""
-        told = request.get_json(silent=True)
-        if not isinstance(told, dict):
-            abort(400)
+        told = _told()
         phones = told.get("phones")
         phones = phones if type(phones) is int and 0 <= phones <= 100 else 0
         seconds = _WAIT if told.get("wait") is True else 0.0
@@ -147,8 +156,7 @@ class Remote(Views):
 
     def tell(self) -> Response:
         """How the board stands, between two asks."""
-        told = request.get_json(silent=True)
-        self.pairing.tell(g.board, _state(told.get("state") if isinstance(told, dict) else None))
+        self.pairing.tell(g.board, _state(_told().get("state")))
         return Response(status=204)
 
     # the phone's side

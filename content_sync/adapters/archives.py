@@ -42,13 +42,16 @@ _WORDS = {
 
 
 class Member(Struct, frozen=True):
-    """A file in an archive: where its local header lies, how it is packed, its bytes packed and unpacked."""
+    """A file in an archive: where its local header lies, how it is packed, its bytes packed and unpacked, its
+    CRC-32 by the archive's list. Only who must have it whole looks at that: blocks have hashes of their own.
+    """
 
     name: str
     method: int
     header: int
     packed: int
     size: int
+    crc: int = 0
 
 
 def _name(raw: bytes, flags: int) -> str:
@@ -74,7 +77,9 @@ class _Listing:
         self.left_out: Counter[str] = Counter()
         self._names: Counter[str] = Counter()
 
-    def add(self, raw: bytes, flags: int, method: int, header: int, packed: int, size: int) -> None:
+    def add(
+        self, raw: bytes, flags: int, method: int, header: int, packed: int, size: int, crc: int = 0
+    ) -> None:
         if raw.endswith(b"/") or not size:
             return
         name = _name(raw[:MAX_NAME], flags)
@@ -93,7 +98,7 @@ class _Listing:
             self._names[name] += 1
             if self._names[name] > 1:
                 name = f"{name} ({self._names[name]})"
-            self.members.append(Member(name, method, header, packed, size))
+            self.members.append(Member(name, method, header, packed, size, crc))
 
     def without_overlaps(self) -> None:
         """Two members in the same bytes are a way to unpack much from little."""
@@ -157,14 +162,14 @@ def _read_list(descriptor: int, at: int, length: int, shift: int, listing: _List
     data = os.pread(descriptor, length, at)
     at = 0
     while at + _CENTRAL.size <= len(data):
-        magic, _, _, flags, method, _, _, _, packed, size, n, m, k, _, _, _, header = _CENTRAL.unpack_from(
+        magic, _, _, flags, method, _, _, crc, packed, size, n, m, k, _, _, _, header = _CENTRAL.unpack_from(
             data, at
         )
         begin = at + _CENTRAL.size
         if magic != b"PK\x01\x02":
             return False
         size, packed, header = _long(data[begin + n : begin + n + m], size, packed, header)
-        listing.add(data[begin : begin + n], flags, method, header + shift, packed, size)
+        listing.add(data[begin : begin + n], flags, method, header + shift, packed, size, crc)
         at = begin + n + m + k
     return at == length
 

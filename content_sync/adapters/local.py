@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -224,16 +225,17 @@ class FileLocal:
         member = self._zip[1].get(name) if self._zip[0] == place else None
         if member is None:
             raise LocalError(f"{name[:80]} is not in the zip")
-        done = 0
+        done = crc = 0
         with storage_errors(name[:80]), open_regular(place) as stream:
             cursor = Cursor(os.dup(stream.fileno()), member)
             try:
                 while data := cursor.blocks(block_count(done), _PORTION // BLOCK):
                     done += len(data)
+                    crc = zlib.crc32(data, crc)
                     yield data
             finally:
                 cursor.close()
-        if done != member.size:
+        if (done, crc) != (member.size, member.crc):
             raise LocalError(f"{name[:80]} in the zip is damaged")
 
     # From another box

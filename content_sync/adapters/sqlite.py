@@ -146,10 +146,10 @@ class StateReader:
         """Which file it is now, and whether it is frozen."""
         try:
             found = os.stat(self._path)
+            if self._frozen is not None and not self._unwritable():
+                self._frozen = None  # it can be written to again, so what was put aside may be old
         except FileNotFoundError:
             raise SetupError(f"{self._path.name} is not there") from None
-        if self._frozen is not None and not self._unwritable():
-            self._frozen = None  # it can be written to again, so what was put aside may be old
         return found.st_dev, found.st_ino, self._frozen is not None
 
     def version(self) -> int:
@@ -158,7 +158,7 @@ class StateReader:
         identity = self._identity()
         try:
             return self._watch.version(identity, lambda: self._new(identity)[1])
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:  # OSError: it went just now, or no copy can be made
             raise StorageError(f"{self._path.name}: {error}") from error
 
     def _new(self, identity: tuple[int, int, bool]) -> tuple[tuple[int, int, bool], sqlite3.Connection]:
@@ -202,7 +202,7 @@ class StateReader:
         try:
             with self._resting.lent(identity, lambda: self._new(identity)) as connection:
                 return connection.execute(sql, tuple(values)).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{self._path.name}: {error}") from error
 
     def _one(self, sql: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:

@@ -188,6 +188,8 @@ class Locals:
         except StopIteration:
             if job.subject:
                 self._problems.solved(job.subject, DiskFullError.code)
+        except (FormatError, NotFoundError) as error:  # none of the county's: neither mends nor clears it
+            self._problems.note(job.subject or "local", LocalError(error.what))
         except LessonBoxError as error:
             self._problems.note(job.subject or "local", error)
         self._job = None
@@ -293,15 +295,22 @@ class Locals:
         held = {resource.id for resource in local.lesson.resources}
         if len(held) + len(request.files) > MOST_FILES:
             raise LocalError(f"a lesson holds at most {MOST_FILES} files")
-        taken, refused = Taken(), None
+        taken, refused, spoilt = Taken(), None, list[str]()
         for number, source in enumerate(request.files):
             identity = f"f-{name}-{number}"
             if identity in held:
                 continue  # this request was carried out so far before
+            before = len(taken.copies)
             try:
                 yield from self._bringing.take(identity, source, taken)
             except (LocalError, NotFoundError, FormatError) as error:
+                yield from self._bringing.drop(taken.copies[before:])
                 refused = LocalError(f"{clean(source.name, 60)}: {error.what}")  # the others are kept
+                if source.kind_of_source == "upload":
+                    spoilt.append(self._kept.uploaded(source.where))
+            except LessonBoxError:  # a full disk is no refusal: uploads stay
+                yield from self._bringing.drop(taken.copies)
+                raise
         if taken.places:  # also of what is here already: the disk may have lost it
             known = {_content(resource) for resource in local.lesson.resources}
             unlike = {_content(one): one for one in taken.resources if _content(one) not in known}
@@ -312,6 +321,7 @@ class Locals:
         for place in taken.spare:
             self._kept.drop(place)
         yield from self._finish(local)
+        yield from self._bringing.drop(spoilt)  # not before: the request may name an upload twice
         if refused is not None:
             raise refused
 
@@ -402,11 +412,14 @@ class Locals:
             if objects.get(file.root) == file.length:
                 continue
             copy = f"i-{name}-{number}"
-            found = yield from self._bringing.copy(copy, self._kept.parts(place, file), file.length)
-            if found != file:
-                self._kept.drop(self._kept.copied(copy))
-                raise LocalError(f"a file of {local.lesson.title} is damaged on the stick")
             places[file.root] = self._kept.copied(copy)
+            try:
+                found = yield from self._bringing.copy(copy, self._kept.parts(place, file), file.length)
+                if found != file:
+                    raise LocalError(f"a file of {local.lesson.title} is damaged on the stick")
+            except LessonBoxError:
+                yield from self._bringing.drop(places.values())
+                raise
         fresh = replace(
             local,
             lesson=with_heading(local.lesson, head),

@@ -5,7 +5,7 @@ Generators rest after each slice; what they return at their end is the file's id
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from msgspec import Struct, field
 
@@ -14,7 +14,7 @@ from content_sync.formats.hashtree import FileId, Hasher
 from content_sync.formats.lesson import KINDS, Resource, ResourceFile
 from content_sync.formats.local import Source, guess, safe_name
 from content_sync.formats.names import media_type
-from content_sync.formats.paths import check_path
+from content_sync.formats.paths import check_distinct, check_path
 from content_sync.ports import Drops, LocalStore, State, Store
 
 #: Bytes hashed or copied in a step.
@@ -23,11 +23,13 @@ _ENTRY = "index.html"
 
 
 class Taken(Struct):
-    """Files of a request, hashed where they lie: resources for the record, and root -> place."""
+    """Files of a request, hashed where they lie: resources for the record, and root -> place. `copies`:
+    places of copies that were begun for it."""
 
     resources: list[Resource] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
     spare: list[str] = field(default_factory=list)  # the same bytes once more
+    copies: list[str] = field(default_factory=list)
 
     def put(self, file: FileId, place: str) -> None:
         if self.places.setdefault(file.root, place) != place:
@@ -53,14 +55,14 @@ class Bringing:
             file = yield from self._hash(place)
         else:
             place = self._kept.copied(identity)
+            taken.copies.append(place)
             file = yield from self.copy(identity, self._bytes_of(source), self._size_of(source))
         if not file.length:
-            self._kept.drop(place)
             raise LocalError("the file is empty")
         path = f"{identity}/{safe_name(source.name)}"
         parts: list[ResourceFile] = []
         if kind in ("interactive", "other", "courseware"):
-            parts = yield from self._unpack(identity, place, taken)
+            parts = yield from self._unpack(path, place, taken)
         if parts:
             kind, entry = "interactive", ResourceFile(path, "original", file)
             files, kind_of = (*parts, entry), "text/html"
@@ -69,6 +71,13 @@ class Bringing:
             files, kind_of = (ResourceFile(path, "main", file),), media_type(source.name)
         taken.resources.append(Resource(identity, kind, KINDS[kind][1], title, kind_of, files))
         taken.put(file, place)
+
+    def drop(self, places: Iterable[str]) -> Generator[None, None, None]:
+        """Let copies and uploads go that no record names."""
+        for place in places:
+            self.hashed.pop(place, None)
+            self._kept.drop(place)
+            yield
 
     def _size_of(self, source: Source) -> int:
         if source.kind_of_source == "drop":
@@ -121,30 +130,32 @@ class Bringing:
         file = self.hashed[self._kept.copied(name)] = hasher.finish()[0]
         return file
 
-    def _unpack(self, identity: str, place: str, taken: Taken) -> Generator[None, None, list[ResourceFile]]:
-        """The files of a zip that holds a courseware, its entry first; nothing of any other file."""
+    def _unpack(self, zipped: str, place: str, taken: Taken) -> Generator[None, None, list[ResourceFile]]:
+        """The files of a zip that holds a courseware, its entry first; nothing of any other file. `zipped`:
+        the zip's own path in the lesson."""
         names = self._kept.members(place)
         tops = [name for name in names if name.rpartition("/")[2] == _ENTRY]
         if not tops:
             return []
         root = min(tops, key=lambda name: (name.count("/"), name))[: -len(_ENTRY)]
-        found: list[ResourceFile] = []
-        for number, name in enumerate(sorted(name for name in names if name.startswith(root))):
-            try:
-                path = check_path(f"{identity}/z/{name[len(root) :]}")
-            except PathError as error:
-                raise LocalError(f"the zip holds an unsafe name: {error.what}") from None
+        inside = sorted(name for name in names if name.startswith(root))
+        identity = zipped.partition("/")[0]
+        paths = [f"{identity}/z/{name[len(root) :]}" for name in inside]
+        try:
+            check_distinct([zipped, *map(check_path, paths)])
+        except PathError as error:
+            what = "a name in the zip can't be used: rename it and pack the zip again"
+            raise LocalError(f"压缩包里有不能用的文件名，请改名后重新打包，{what}: {error.what}") from None
+        found: list[tuple[ResourceFile, str]] = []
+        for number, (name, path) in enumerate(zip(inside, paths, strict=True)):
             copy = f"{identity}-{number}"
+            taken.copies.append(self._kept.copied(copy))
             file = yield from self._copy_member(copy, place, name)
-            if not file.length:
-                self._kept.drop(self._kept.copied(copy))
-                continue
             role = "main" if name == root + _ENTRY else "part"
-            found.append(ResourceFile(path, role, file))
-            taken.put(file, self._kept.copied(copy))
-        if not any(entry.role == "main" for entry in found):
-            raise LocalError(f"{_ENTRY} in the zip is empty")
-        return sorted(found, key=lambda entry: (entry.role != "main", entry.path))
+            found.append((ResourceFile(path, role, file), taken.copies[-1]))
+        for entry, where in found:  # all are good: what a refused zip holds is no other file's place
+            taken.put(entry.file, where)
+        return sorted((entry for entry, _ in found), key=lambda entry: (entry.role != "main", entry.path))
 
     def _copy_member(self, copy: str, place: str, name: str) -> Generator[None, None, FileId]:
         hasher, at, left = Hasher(), 0, AT_ONCE

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from content_sync.adapters.local import FileLocal
 from content_sync.errors import FormatError, LocalError
 from content_sync.formats import local as formats
 from content_sync.formats.hashtree import BLOCK
@@ -221,6 +222,76 @@ def test_courseware_in_a_zip_is_unpacked_or_only_offered(box: OwnBox) -> None:
     assert not list((box.folder / "local/.arriving").iterdir())
 
 
+def arriving(box: OwnBox) -> list[str]:
+    """Copies on their way."""
+    return sorted(path.name for path in box.folder.glob("local/.arriving/*"))
+
+
+def spoilt(files: dict[str, bytes], name: str) -> bytes:
+    """A zip whose list gives this file another check sum."""
+    data = bytearray(zipped(files))
+    data[data.rindex(name.encode()) - 46 + 16] ^= 1
+    return bytes(data)
+
+
+BAD_ZIPS = {
+    "unsafe": zipped({"index.html": b"x", "a": FILM, "zz/../../etc/x": b"x"}),
+    "case": zipped({"index.html": b"x", "A.js": b"1", "a.js": b"2"}),
+    "folder": zipped({"index.html": b"x", "a": b"1", "A/b": b"2"}),
+    "damaged": spoilt({"index.html": b"x", "a": FILM, "b": PAPER}, "b"),
+    "itself": zipped({"index.html": b"x"}),
+}
+
+
+@pytest.mark.parametrize("why", BAD_ZIPS)
+def test_a_refused_zip_leaves_nothing_and_costs_no_other_file(box: OwnBox, why: str) -> None:
+    name = "Z" if why == "itself" else "课件.zip"
+    (box.folder / "sticks/one/课件.zip").write_bytes(BAD_ZIPS[why])
+    refused = Source("stick", f"{box.folder}/sticks/one/课件.zip", name)
+    box.ask(LocalRequest("add", ID, HEAD, files=(refused,)))
+    assert not box.own() and not arriving(box) and (box.folder / "sticks/one/课件.zip").exists()
+    # a file of the zip beside it: the zip's own copy goes, the upload stays
+    box.add({name: BAD_ZIPS[why], "视频 好.mp4": FILM})
+    assert box.own() == {"好": FILM} and not arriving(box) and not box.uploads()
+    (problem,) = box.state.problems()
+    assert problem.code == "E-LOCAL" and f"{name}: " in problem.message
+    assert why == "damaged" or "重新打包" in problem.message and "pack" in problem.message
+    box.add({"教案.pdf": PAPER})
+    assert box.own() == {"好": FILM, "教案": PAPER} and not box.said(), "it is over"
+
+
+def test_names_are_judged_before_a_byte_is_copied(box: OwnBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileLocal, "append", lambda *_: pytest.fail("copied"))
+    for why in ("unsafe", "case", "folder"):
+        box.add({"课件.zip": BAD_ZIPS[why]})
+        assert box.said() == {("E-LOCAL", HEAD.title)} and not box.uploads()
+
+
+def test_a_full_disk_is_no_refusal(box: OwnBox) -> None:
+    """Copies go, also those of the files before; what was uploaded may still be good."""
+    (box.folder / "sticks/one/短片.mp4").write_bytes(FILM)
+    sources = (
+        Source("stick", f"{box.folder}/sticks/one/短片.mp4", "短片.mp4"),
+        Source("upload", box.upload("b", PAPER), "教案.pdf"),
+        Source("upload", box.upload("z", zipped({"index.html": b"x", "a": PAPER, "b": FILM})), "课件.zip"),
+    )
+    free = box.store.free
+    box.store.free = lambda: 0 if len(arriving(box)) > 3 else free()  # type: ignore[method-assign]
+    box.ask(LocalRequest("add", ID, HEAD, files=sources))
+    assert not box.own() and not arriving(box) and len(box.uploads()) == 2
+    assert "E-DISK-FULL" in {code for code, _ in box.said()}
+    box.store.free = free  # type: ignore[method-assign]
+    box.ask(LocalRequest("add", ID, HEAD, files=sources))
+    assert set(box.own()) == {"短片", "教案", "课件"} and not box.uploads()
+
+
+def test_an_upload_that_is_refused_as_one_thing_and_good_as_another_is_kept(box: OwnBox) -> None:
+    upload = box.upload("z", BAD_ZIPS["case"])
+    sources = (Source("upload", upload, "a.zip"), Source("upload", upload, "b.zip", "guide"))
+    box.ask(LocalRequest("add", ID, HEAD, files=sources))
+    assert box.own() == {"b": BAD_ZIPS["case"]} and not box.uploads()
+
+
 def test_what_the_disk_lost_is_named_and_the_rest_is_shown(box: OwnBox) -> None:
     box.add({"视频 长城.mp4": FILM, "教案.pdf": PAPER})
     path = box.store.object_path(named(FILM).root)
@@ -376,8 +447,15 @@ def test_a_lesson_from_another_box(box: OwnBox, tmp_path: Path) -> None:
     box.ask(LocalRequest("import", ID, path=str(stick)))
     assert box.own() == {"长城": FILM, "教案": PAPER} and box.state.local_lessons()[0].origin
     box.ask(LocalRequest("delete", ID))
-    (stick / f"{named(FILM).root}.0000000001").write_bytes(FILM[BLOCK:-1] + b"!")
-    box.ask(LocalRequest("import", ID, path=str(stick)))
-    assert not box.state.local_lessons() and box.said() and not box.leftovers()
+    whole = stick / f"{named(FILM).root}.0000000001", stick / named(PAPER).root
+    for path in whole:  # whichever comes first is copied already when the other is found damaged
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + b"!")
+        box.ask(LocalRequest("import", ID, path=str(stick)))
+        assert not box.state.local_lessons() and box.said() and not box.leftovers() and not arriving(box)
+        path.write_bytes(data)
     box.ask(LocalRequest("import", ID, path=str(tmp_path)))
     assert not box.state.local_lessons()
+    (stick / "lesson.json").write_bytes(b"{}")
+    box.ask(LocalRequest("import", ID, path=str(stick)))
+    assert {code for code, _ in box.said()} == {"E-LOCAL"}, "no other code is told, or ever over, here"

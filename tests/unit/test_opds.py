@@ -90,6 +90,14 @@ def walk(small: Small, path: str = "/opds") -> Iterator[tuple[str, Any]]:
             yield from walk(small, urljoin(path, link.get("href")))
 
 
+def test_what_xml_forbids_stands_in_no_feed(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    for sign in ("\x0b", "\x00", "\x1f", "\ufffe", "\uffff"):
+        feed(small, f"/opds/search?q=x{quote(sign)}<")
+    monkeypatch.setattr(opds.words, "called", lambda place: "三\x0b年\ufffe级 <\ud800&\U0001f4d6\t")
+    names = {entry.findtext(f"{ATOM}title") for _, root in walk(small) for entry in root.iter(f"{ATOM}entry")}
+    assert "三年级 <&\U0001f4d6\t" in names
+
+
 def test_every_feed_and_every_file_can_be_reached(small: Small) -> None:
     files = {}
     titles = []

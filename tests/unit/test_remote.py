@@ -211,6 +211,15 @@ def test_who_did_not_scan_or_comes_from_elsewhere_is_refused(two: Two) -> None:
     assert two.post(two.phone, "/phone/do", secret=secret, do="play").status_code == 403
 
 
+@pytest.mark.parametrize("body", ["[" * 100_000, "[", "[]", "7", ""])
+def test_what_is_no_json_object_is_refused(two: Two, body: str) -> None:
+    for path in ("/api/v1/remote", "/api/v1/remote/state"):
+        answer = two.board.post(
+            path, data=body, content_type="application/json", base_url=HOST, headers={"Origin": HOST}
+        )
+        assert answer.status_code == 400, path
+
+
 def test_codes_and_keys_are_limited(two: Two) -> None:
     secret = two.pair()
     asked = [two.post(two.phone, "/phone/do", secret=secret, do="play").status_code for _ in range(61)]

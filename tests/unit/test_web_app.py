@@ -19,7 +19,7 @@ from appliance.web.app import Board, create_app
 from appliance.web.content import SMALL
 from appliance.web.search.index import Index, Indexer
 from content_sync.adapters.sqlite import StateReader
-from content_sync.errors import DiskFullError
+from content_sync.errors import DiskFullError, SetupError
 from tests.box import SmallBox, sample
 
 NOW = 1_795_000_000
@@ -571,6 +571,35 @@ def test_without_state_pages_say_busy(own: Small) -> None:
     assert answer.status_code == 503 and "正忙" in answer.text and answer.headers["Retry-After"]
     assert own.get("/healthz").json["error"]["code"] == "E-SETUP"
     assert own.get(f"/content/{'0' * 64}/a").status_code == 503
+
+
+def test_state_that_goes_between_two_reads_is_busy_too(own: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when sync puts a damaged one aside."""
+    known = own.reader._identity
+    for path in ("/api/v1/lessons", "/school", "/"):
+        for last in range(60):
+            reads = iter(range(last))
+
+            def identity() -> Any:
+                if next(reads, None) is None:  # noqa: B023
+                    raise SetupError("state.db is not there")
+                return known()
+
+            monkeypatch.setattr(own.reader, "_identity", identity)
+            answer = own.get(path)
+            if answer.status_code == 200:
+                break
+            assert answer.status_code == 503 and answer.headers["Retry-After"], f"{path} after {last}"
+        assert answer.status_code == 200 and last > 1
+    monkeypatch.undo()
+
+    def gone(where: str) -> None:
+        own.box.paths.state_db.rename(own.box.paths.state_db.with_suffix(".away"))
+        raise sqlite3.OperationalError("unable to open database file")
+
+    own.reader.close()
+    monkeypatch.setattr(own.reader, "_opened", gone)
+    assert own.get("/school").status_code == 503
 
 
 def test_an_empty_box_is_calm(tmp_path: Path) -> None:
