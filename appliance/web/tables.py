@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from flask import abort, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
+from appliance.school.pasted import read_grid
 from appliance.school.rooms import Room, rooms
 from appliance.school.teachers import teachers
 from appliance.school.timetable import (
@@ -21,7 +22,6 @@ from appliance.school.timetable import (
     Timetable,
     check_periods,
     load,
-    read_grid,
     save_periods,
     save_slots,
     time_text,

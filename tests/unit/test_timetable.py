@@ -10,6 +10,7 @@ import pytest
 
 from appliance.school import rooms as school_rooms
 from appliance.school.database import School
+from appliance.school.pasted import read_grid
 from appliance.school.rooms import (
     Room,
     boards,
@@ -32,7 +33,6 @@ from appliance.school.timetable import (
     check_periods,
     load,
     parse_time,
-    read_grid,
     save_periods,
     save_slots,
     turn,
