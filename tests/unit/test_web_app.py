@@ -171,7 +171,7 @@ def test_home_weighs_little(small: Small) -> None:
     assert len(wanted) <= 4 and weight < 60_000
     opened = small.get(small.path("r1")).text
     wanted = re.findall(r'(?:src|href)="(/static/[^"]+)"', opened)
-    assert len(opened.encode()) + sum(len(small.get(path).data) for path in wanted) < 66_000
+    assert len(opened.encode()) + sum(len(small.get(path).data) for path in wanted) < 67_500
 
 
 def test_titles_are_text(small: Small) -> None:
