@@ -156,10 +156,12 @@ class Browse(Views):
         lessons = {row.id: lesson for _, row, lesson in self.listed(chosen)}
         new = {row.id for row in shelves.arrivals(self.reader, self.board.clock.wall())}
         last = next((lesson for lesson, _ in recent() if lessons.get(lesson)), None)
+        taught = next((u.anchor for u in units if any(row.id == last for row in u.rows)), 1)
         return render_template(
             "volume.html",
             this=this,
             units=units,
+            numbers=shelves.numbers(len(units), request.args.get("unit", 0, type=int) or taught),
             spreads=opened,
             siblings=siblings,
             lessons=lessons,

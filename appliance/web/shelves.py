@@ -19,16 +19,23 @@ from content_sync.ports import CollectionRow, LessonRow
 #: them.
 _SIDE = 12.0
 _HEADING = 1.6
+#: A unit that takes more than so many sides goes on to the next; a smaller one stays together.
+_BIG = 1.5
+#: So many numbers of units fit on the ledge.
+_FITS = 14
 _NEW_DAYS, _NEWEST = 7, 200
 
 
 class Unit(Struct):
-    """A unit of a volume: its number as text, its theme, its lessons in order."""
+    """A unit of a volume: its number as text, its theme, its lessons in order. `part`: of one that fills
+    several sides, which of them this is.
+    """
 
     number: str
     theme: str
     rows: list[LessonRow] = field(default_factory=list)
     anchor: int = 0
+    part: int = 0
 
 
 class Step(Struct, frozen=True):
@@ -87,7 +94,9 @@ def arrivals(reader: StateReader, now: float) -> list[LessonRow]:
 
 
 def spreads(rows: Sequence[LessonRow]) -> tuple[list[Unit], list[list[list[Unit]]]]:
-    """The units of a volume, and the same as an opened book: spreads of at most two sides of whole units."""
+    """The units of a volume, and the same as an opened book: spreads of at most two sides of whole units. A
+    unit that fills much more than a side, or one alone that fills a side, goes on to the next.
+    """
     units: list[Unit] = []
     for row in rows:
         number, theme = words.unit_parts(row.unit)
@@ -96,7 +105,7 @@ def spreads(rows: Sequence[LessonRow]) -> tuple[list[Unit], list[list[list[Unit]
         units[-1].rows.append(row)
     sides: list[list[Unit]] = []
     room = 0.0
-    for unit in units:
+    for unit in (part for whole in units for part in _parts(whole, alone=len(units) == 1)):
         need = _HEADING + len(unit.rows)
         if not sides or need > room:
             sides.append([])
@@ -107,6 +116,30 @@ def spreads(rows: Sequence[LessonRow]) -> tuple[list[Unit], list[list[list[Unit]
         half = (len(sides[0]) + 1) // 2
         sides = [sides[0][:half], sides[0][half:]]
     return units, [sides[n : n + 2] for n in range(0, len(sides), 2)]
+
+
+def _parts(unit: Unit, *, alone: bool) -> list[Unit]:
+    """A unit as it stands on the sides of a book: whole, or in even parts of at most a side each."""
+    if _HEADING + len(unit.rows) <= _SIDE * (1 if alone else _BIG):
+        return [unit]
+    count = -(-len(unit.rows) // int(_SIDE - _HEADING))
+    ends = [len(unit.rows) * n // count for n in range(count + 1)]
+    return [
+        Unit(unit.number, unit.theme, unit.rows[ends[n] : ends[n + 1]], unit.anchor, n) for n in range(count)
+    ]
+
+
+def numbers(count: int, about: int) -> range:
+    """The units whose numbers are on the ledge: all, or those around one; at an end that they leave out stand
+    two more, `…` and its last number.
+    """
+    if count <= _FITS:
+        return range(1, count + 1)
+    near = _FITS - 4
+    first = max(1, about - near // 2 + 1)
+    if first <= 3:
+        return range(1, _FITS - 1)
+    return range(first, first + near) if first + near <= count - 1 else range(count - _FITS + 3, count + 1)
 
 
 def lay_out(lesson: Lesson) -> tuple[list[Step], list[Resource]]:

@@ -158,7 +158,8 @@ def title_class(title: str, code: str) -> str:
     width = _width(title)
     latin = " en" if title.isascii() else ""
     if width > 7.4:
-        return "long" + latin
+        fits = (13, ""), (17, " mid"), (22, " mid more")
+        return "long" + next((size for most, size in fits if width <= most), " longer") + latin
     if code == "yw" and 0 < len(title) <= 4 and all(map(_is_han, title)):
         return f"rule-{code} tian"
     return f"rule-{code}{' wide' if width > 5.6 else ''}{' lines' if code == 'df' else ''}{latin}"
