@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 
 from appliance.usage import database
 from appliance.usage.dating import HELD_BOOTS, NTP, SYSTEM, Anchor, Boot, Calendar, believable
-from appliance.usage.sessions import Stored, build
+from appliance.usage.sessions import Sessions, Stored
 from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import FormatError, SequenceConflictError
 from content_sync.formats.canonical import dump
@@ -39,6 +39,7 @@ from content_sync.ports import Problem
 ROOM = 700_000  # bytes of sessions in one batch: signed and in base64 it stays below 1 MiB
 RESEND = 86_400  # seconds after which a batch that was stored or refused, but not acknowledged, is sent again
 ANCHOR_EVERY = 3_600
+PART = 10_000  # sessions taken in one transaction: so many that a flood of them still fits the memory
 _DRAFT = "id, board, lesson, resource, kind, seconds, furthest, ended, boot, mono, wall, source"
 _STORED = "id, board, lesson, resource, kind, visit, type, at, position, origin, boot, mono, wall, source"
 
@@ -119,6 +120,15 @@ class Outbox:
 
     def consume(self, usage: Path, boot: str, now: int) -> int:
         """Take the sessions that ended from usage.db; how many. `now`: milliseconds of the present boot."""
+        total = 0
+        while taken := self._consume(usage, boot, now):
+            total += taken
+            if taken < PART:
+                break
+        return total
+
+    def _consume(self, usage: Path, boot: str, now: int) -> int:
+        """A part of them, at least PART if there are more: as if it had been looked at that moment."""
         reader = database.open_reader(usage)
         if reader is None:
             return 0
@@ -127,11 +137,17 @@ class Outbox:
             name = reader.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()[0]
             same = name == self._meta("usage")
             watermark = int(self._meta("watermark")) if same else 0
+            sessions = Sessions(
+                name, {row[0] for row in self._all("SELECT id FROM taken")} if same else set()
+            )
             rows = reader.execute(f"SELECT {_STORED} FROM event WHERE id > ? ORDER BY id", (watermark,))
-            cut = build((Stored(*row) for row in rows), boot, now, name)
-        taken = {row[0] for row in self._all("SELECT id FROM taken")} if same else set()
-        fresh = [draft for draft in cut.ended if draft.id not in taken]
-        if same and not fresh and cut.through <= watermark:
+            for event in (Stored(*row) for row in rows):
+                sessions.hear(event)
+                if len(sessions.ended) >= PART:
+                    boot, now = event.boot, event.mono
+                    break
+        through, fresh = max(sessions.cut(boot, now), watermark), sessions.ended
+        if same and not fresh and through == watermark:
             return 0
         with self._transaction():
             if not same:
@@ -143,9 +159,9 @@ class Outbox:
             self._db.executemany(
                 "INSERT INTO taken (id, last) VALUES (?, ?)", [(draft.id, draft.last) for draft in fresh]
             )
-            self._db.execute("DELETE FROM taken WHERE last <= ?", (max(cut.through, watermark),))
+            self._db.execute("DELETE FROM taken WHERE last <= ?", (through,))
             self._set("usage", name)
-            self._set("watermark", str(max(cut.through, watermark)))
+            self._set("watermark", str(through))
         return len(fresh)
 
     def classes_taken(self, book: str) -> int:
@@ -314,7 +330,7 @@ class Outbox:
         made: list[UsageSession] = []
         room = ROOM
         self.unfit = 0
-        for row in self._all(
+        for row in self._each(
             f"SELECT {', '.join('s.' + name for name in _DRAFT.split(', '))} FROM session s"
             " JOIN boot b ON b.id = s.boot ORDER BY b.number, s.mono, s.id"
         ):
@@ -363,6 +379,10 @@ class Outbox:
     def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with database.sqlite_errors(self._path.name):
             return self._db.execute(sql, values).fetchall()
+
+    def _each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        with database.sqlite_errors(self._path.name):
+            yield from self._db.execute(sql)
 
     def _meta(self, key: str) -> str:
         return str(self._all("SELECT value FROM meta WHERE key = ?", key)[0][0])
@@ -422,7 +442,11 @@ def witness(boot: str, mono: int, wall: int, source: str) -> Anchor:
 def _facts(db: sqlite3.Connection) -> tuple[list[Boot], list[Anchor]]:
     boots = [Boot(*row) for row in db.execute("SELECT id, floor FROM boot ORDER BY number")]
     anchors = [Anchor(*row) for row in db.execute("SELECT boot, mono, unix, uncertainty, source FROM anchor")]
-    anchors += [witness(*row) for row in db.execute("SELECT boot, mono, wall, source FROM session")]
+    # of each second the first will do: a calendar keeps no more
+    waiting = db.execute(
+        "SELECT boot, min(mono), wall, source FROM session GROUP BY boot, source, mono / 1000, wall / 1000"
+    )
+    anchors += [witness(*row) for row in waiting]
     return boots, anchors
 
 

@@ -28,8 +28,12 @@ from content_sync.ports import Clock
 TYPES = ("open", "play", "ping", "pause", "ended", "close")
 ORIGINS = ("server", "page")
 KEEP_EVENTS = 20_000  # consumed events kept: from them a lost outbox is made again
+#: Events at most: some 200 MB. While no agent takes any, forty boards that play six hours a day make them in
+#: seven weeks, ten that play three hours in a year.
+MOST_EVENTS = 1_000_000
 RESERVE_BYTES = 8 << 20  # some 40,000 events
 PRUNE_EVERY = 3_600.0
+_PRUNE_FULL = 60.0
 _QUEUE = 2_000
 _MAX_GROUP = 500
 _PATIENCE = 30.0
@@ -109,7 +113,8 @@ class Recorder:
     def record(self, events: Sequence[Event]) -> None:
         """Store the events, all or none, with this moment's clock facts; returns once they are durable.
 
-        Raises FormatError, DiskFullError, StorageError, BusyError (too many wait; may come true after all).
+        Raises FormatError, DiskFullError (or MOST_EVENTS are held), StorageError, BusyError (too many
+        wait; may come true after all).
         """
         for event in events:
             check(event)
@@ -177,16 +182,32 @@ class Recorder:
                 group += self._prune_job(self._consumed)
             jobs = [job for job in group if job is not None]
             try:
-                self._commit(jobs)
+                self._commit(self._with_room(jobs))
             except LessonBoxError as error:
                 for job in jobs:
-                    job.done.set_exception(error)
+                    _end(job, error)
             except BaseException as error:
                 for job in jobs:
-                    job.done.set_exception(LessonBoxError(f"usage writer: {type(error).__name__}: {error}"))
+                    _end(job, LessonBoxError(f"usage writer: {type(error).__name__}: {error}"))
             else:
                 for job in jobs:
-                    job.done.set_result(None)
+                    _end(job)
+
+    def _with_room(self, jobs: list[_Job]) -> list[_Job]:
+        """The jobs without those that add events where as many lie as may; those have failed then."""
+        try:
+            held = self._connection.execute(
+                "SELECT (SELECT max(id) FROM event) - (SELECT min(id) FROM event) + 1"
+            ).fetchone()[0]
+        except sqlite3.Error:  # _commit finds it again, and mends what can be
+            return jobs
+        if (held or 0) < MOST_EVENTS:
+            return jobs
+        self._prune_due = min(self._prune_due, self._clock.monotonic() + _PRUNE_FULL)
+        for job in jobs:
+            if job.rows:
+                _end(job, DiskFullError(f"usage.db holds {held} events that no report has taken"))
+        return [job for job in jobs if not job.rows]
 
     def _prune_job(self, consumed: Callable[[], int]) -> list[_Job]:
         try:
@@ -227,6 +248,16 @@ class Recorder:
             newest = cursor.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
             cursor.execute("DELETE FROM event WHERE id <= ?", (min(through, newest - KEEP_EVENTS),))
         cursor.execute("COMMIT")
+
+
+def _end(job: _Job, error: LessonBoxError | None = None) -> None:
+    """Answer who waits, unless that was done."""
+    if job.done.done():
+        return
+    if error is not None:
+        job.done.set_exception(error)
+    else:
+        job.done.set_result(None)
 
 
 class PatientRecorder:

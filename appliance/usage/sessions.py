@@ -7,7 +7,7 @@ longer than what the box saw. Times here are milliseconds unless a name says oth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ SPAN = 12 * 3_600_000  # a session is cut here, so that a board left on can't ho
 RESUME = 15_000  # a closed page that goes on within this time was only turned or came back
 OLDER = 5_000  # a page older than its last loading by more than this is the one before
 SLACK = 30_000  # an event may wait this long for the disk before the agent can see it
+SWEEP = 60_000  # how often, by the events' own time, sessions that fell silent are ended
 _PLAYED = ("video", "recorded", "audio")
 _BEGINS = ("open", "play", "ping")
 
@@ -117,38 +118,40 @@ class _Open(Struct):
         return self.counted - before
 
 
-def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
-    """The sessions in `events` (in id order, all since a former `through`) that have ended.
+class Sessions:
+    """Makes sessions of events, heard one by one in id order, all since a former `through`.
 
-    `boot` and `now` are the present; `name` is usage.db's own, so that ids differ between two files.
+    `ended` grows, without those in `taken`; the rest is what a few minutes bring. `name` is usage.db's own,
+    so that ids differ between two files; None: nobody asks for sessions, only for steps.
     """
-    running: dict[tuple[str, str, str], _Open] = {}
-    ended: list[Draft] = []
-    steps: list[Step] = []
-    spans: list[tuple[int, int]] = []  # of all that ended, those not worth telling too
-    newest = 0
-    heard: dict[str, int] = {boot: now}
 
-    def end(key: tuple[str, str, str], how: str) -> None:
-        session = running.pop(key)
-        spans.append((session.start.id, session.reach))
-        draft = _draft(session, how, name)
-        if draft is not None:
-            ended.append(draft)
+    def __init__(self, name: str | None = None, taken: Container[str] = ()) -> None:
+        self.ended: list[Draft] = []
+        self.newest: Stored | None = None
+        self._name, self._taken = name, taken
+        self._running: dict[tuple[str, str, str], _Open] = {}
+        self._spans: list[tuple[int, int]] = []  # of all that ended, those not worth telling too
+        self._heard: dict[str, int] = {}
+        self._swept = 0
 
-    for event in events:
-        newest = event.id
-        heard[event.boot] = max(heard.get(event.boot, 0), event.mono)
-        key = (event.board, event.lesson, event.resource)
-        current = running.get(key)
+    def hear(self, event: Stored) -> Step | None:
+        """Count one event; the active time that it adds."""
+        self.newest = event
+        last = self._heard.get(event.boot)
+        if last is None or event.mono - self._swept > SWEEP:
+            self._swept = event.mono
+            self._sweep(event.boot, GAP + SLACK)
+        self._heard[event.boot] = max(last or 0, event.mono)
+        key, step = (event.board, event.lesson, event.resource), None
+        current = self._running.get(key)
         if current is not None:
             how = _over(current, event)
             if how:
-                end(key, how)
+                self._end(key, how)
                 current = None
         if current is None:
             if event.type in _BEGINS:
-                current = running[key] = _Open(event, event, False)
+                current = self._running[key] = _Open(event, event, False)
                 current.takes(event)
                 current.reach = event.id
         else:
@@ -157,17 +160,50 @@ def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
             takes = mine and not (current.closed and event.type not in _BEGINS)
             if takes and (counted := current.takes(event)):
                 where = (event.board, event.lesson, event.resource, event.kind, event.boot)
-                steps.append(Step(*where, event.mono - counted, event.mono))
-    for key, current in list(running.items()):
-        silent = heard[current.last.boot] - current.last.mono
-        if current.closed and (silent > RESUME or current.last.boot != boot):
-            end(key, "closed")
-        elif silent > GAP + SLACK:
-            end(key, "left")
-        elif current.last.boot != boot:
-            end(key, "boot")
-    through = _through(newest, spans, [current.start.id for current in running.values()])
-    return Cut(tuple(ended), through, tuple(steps))
+                step = Step(*where, event.mono - counted, event.mono)
+        return step
+
+    def cut(self, boot: str, now: int) -> int:
+        """End what can't go on at this moment of the present boot; `through` as Cut has it."""
+        self._heard[boot] = max(self._heard.get(boot, 0), now)
+        self._sweep(boot, RESUME)
+        return self._through()
+
+    def _end(self, key: tuple[str, str, str], how: str) -> None:
+        session = self._running.pop(key)
+        if self._name is None:
+            return
+        if session.start.id < session.reach:
+            self._spans.append((session.start.id, session.reach))
+        draft = _draft(session, how, self._name)
+        if draft is not None and draft.id not in self._taken:
+            self.ended.append(draft)
+
+    def _sweep(self, boot: str, resume: int) -> None:
+        """End what was silent for long, as its next event would: what ended need not be kept in mind."""
+        for key, current in list(self._running.items()):
+            silent = self._heard[current.last.boot] - current.last.mono
+            if current.closed and (silent > resume or current.last.boot != boot):
+                self._end(key, "closed")
+            elif silent > GAP + SLACK:
+                self._end(key, "left")
+            elif current.last.boot != boot:
+                self._end(key, "boot")
+        through = self._through()
+        self._spans = [span for span in self._spans if span[1] > through]
+
+    def _through(self) -> int:
+        newest = 0 if self.newest is None else self.newest.id
+        return _through(newest, self._spans, [current.start.id for current in self._running.values()])
+
+
+def build(events: Iterable[Stored], boot: str, now: int, name: str) -> Cut:
+    """The sessions in `events` (in id order, all since a former `through`) that have ended. `boot` and `now`
+    are the present."""
+    sessions = Sessions(name)
+    steps = [step for event in events if (step := sessions.hear(event)) is not None]
+    through = sessions.cut(boot, now)
+    return Cut(tuple(sessions.ended), through, tuple(steps))
 
 
 def _over(current: _Open, event: Stored) -> str:

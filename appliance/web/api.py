@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, g, has_app_context, jsonify, request
+from flask import Blueprint, Response, abort, g, has_app_context, jsonify, request
+from msgspec.structs import replace
 
-from appliance.usage.recorder import Event
+from appliance.usage.recorder import Event, check
+from appliance.web.door import Door
 from appliance.web.expecting import why
 from appliance.web.resume import note_events
 from appliance.web.search.shown import Repairs, Shown, address, json_text, texts
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 MAX_EVENTS_BODY = 64 << 10
 _MAX_EVENTS = 500
+#: Events a minute from one address, 75 for each of forty boards behind it: one that plays sends two, one
+#: whose pages are turned each second sixty. What boards kept while the box was down follows within minutes.
+_A_MINUTE = 3000
+#: And from all: what a session holds in mind of so many must fit the agent's memory.
+_IN_ALL = 12_000
+#: Resources that are remembered although their lesson went.
+_MOST_SEEN = 5000
 _MOST = 500
 _PART = 500
 #: Lessons in one piece of an answer: each piece is a write of its own.
@@ -96,7 +105,7 @@ def _number(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _events(board: Board) -> list[Event]:
+def _events() -> list[Event]:
     """The events of the body. Raises TooBigError, FormatError."""
     if (request.content_length or 0) > MAX_EVENTS_BODY:
         raise TooBigError("events have more than 64 KiB")
@@ -107,23 +116,31 @@ def _events(board: Board) -> list[Event]:
         values = json.loads(body)["events"]
         if not isinstance(values, list) or len(values) > _MAX_EVENTS:
             raise ValueError
-        return [_event(board, value) for value in values]
+        return [_event(value) for value in values]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as wrong:
         raise FormatError("events are not as formats.md 9 says") from wrong
 
 
-def _event(board: Board, value: dict[str, Any]) -> Event:
+def _event(value: dict[str, Any]) -> Event:
     for name in ("at", "position"):
         if value.get(name) is not None and type(value[name]) is not int:
             raise FormatError(f"{name} of an event must be a whole number")
     texts = [value[name] for name in ("lesson", "resource", "visit", "type")]
     if not all(isinstance(text, str) and text for text in texts) or not _HEX16.fullmatch(texts[2]):
         raise FormatError("lesson, resource, visit or type of an event is not right")
-    lesson = board.reader.present_lesson(texts[0])
-    kind = next((r.kind for r in lesson.resources if r.id == texts[1]), "other") if lesson else "other"
-    return Event(
-        g.board, texts[0], texts[1], kind, texts[2], texts[3], value.get("at"), value.get("position"), "page"
+    event = Event(
+        g.board,
+        texts[0],
+        texts[1],
+        "other",
+        texts[2],
+        texts[3],
+        value.get("at"),
+        value.get("position"),
+        "page",
     )
+    check(event)
+    return event
 
 
 def _stream(lessons: Iterable[str]) -> Iterator[str]:
@@ -140,6 +157,8 @@ def blueprint(board: Board) -> Blueprint:
     """The routes."""
     routes = Blueprint("api", __name__)
     reader = board.reader
+    door, gate = (Door(most, 60, board.clock.monotonic) for most in (_A_MINUTE, _IN_ALL))
+    seen: dict[tuple[str, str], str] = {}
 
     @routes.errorhandler(FormatError)
     def wrong(fault: FormatError) -> Response:
@@ -202,17 +221,31 @@ def blueprint(board: Board) -> Blueprint:
 
         return made()
 
+    def _kind(event: Event) -> str | None:
+        """The kind of a resource that is here, or was while a page of it told of its use; else None."""
+        key, lesson = (event.lesson, event.resource), reader.present_lesson(event.lesson)
+        kind = next((r.kind for r in lesson.resources if r.id == event.resource), None) if lesson else None
+        if kind is None:
+            return seen.get(key)
+        if len(seen) >= _MOST_SEEN:
+            seen.clear()
+        seen[key] = kind
+        return kind
+
     def _known(event: Event) -> bool:
         lesson = reader.present_lesson(event.lesson)
         return lesson is not None and any(r.id == event.resource for r in lesson.resources)
 
     @routes.post("/api/v1/events")
     def events() -> Response:
-        received = _events(board)
+        told = _events()
+        door.require(max(1, len(told)))
+        if not gate.admits("", max(1, len(told))):
+            abort(429)
+        # of what this box never had there is no use; answered like the rest, or a page would tell it for ever
+        received = [replace(event, kind=kind) for event in told if (kind := _kind(event)) is not None]
         try:
             board.records.record(received)
-        except FormatError:
-            raise
         except LessonBoxError as fault:
             response = error(503, fault.code, fault.what)
             response.headers["Retry-After"] = "5"

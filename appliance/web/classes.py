@@ -19,6 +19,7 @@ from appliance.school.sheets import Kept, Score, Week
 from appliance.school.tally import Library, Tally
 from appliance.school.teachers import Teacher, enter, teacher, teachers
 from appliance.web import selftest
+from appliance.web.door import Door
 from appliance.web.guard import Guard
 from appliance.web.i18n import N_
 from appliance.web.views import OfSchool
@@ -55,6 +56,11 @@ class Teaching(Struct, frozen=True):
 
 class Classes(OfSchool):
     """The views. Without the school's book there is nobody to choose."""
+
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(board, guard)
+        # three taps a board where forty stand behind one address
+        self._door = Door(120, 600, board.clock.monotonic)
 
     @property
     def tally(self) -> Tally:
@@ -128,6 +134,7 @@ class Classes(OfSchool):
             enter(self.school, chosen.id, request.form.get("pin", ""), self.board.clock)
         except PinError as error:
             return self._ask(chosen, mode, error.what, 403)
+        self._door.require()
         self.tally.tap(chosen.id, g.board, self._room(), mode)
         return redirect(self._next(), 303)
 

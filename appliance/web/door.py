@@ -33,27 +33,27 @@ def from_own_page() -> bool:
 
 
 class Door:
-    """At most `most` requests in `seconds` from one address."""
+    """At most `most` requests, or things in them, in `seconds` from one address."""
 
     def __init__(self, most: int, seconds: float, monotonic: Callable[[], float]) -> None:
         self._most, self._seconds, self._monotonic = most, seconds, monotonic
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, list[float]] = OrderedDict()
 
-    def admits(self, who: str) -> bool:
+    def admits(self, who: str, things: int = 1) -> bool:
         """Count a request; whether it is within the limit."""
         now = self._monotonic()
         with self._lock:
             times = [at for at in self._seen.pop(who, []) if now - at < self._seconds]
-            allowed = len(times) < self._most
+            allowed = len(times) + things <= self._most
             if allowed:
-                times.append(now)
+                times += [now] * things
             self._seen[who] = times
             while len(self._seen) > _MOST:
                 self._seen.popitem(last=False)
             return allowed
 
-    def require(self) -> None:
+    def require(self, things: int = 1) -> None:
         """End the request with 429 when its address asked too often."""
-        if not self.admits(request.remote_addr or ""):
+        if not self.admits(request.remote_addr or "", things):
             abort(429)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event as Flag
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.school import sheets
 from appliance.school.classes import MINUTE, TEACH, TRAIN, WATCH, Room, Tap, count, hold
 from appliance.school.database import School
 from appliance.school.rooms import check_room, save_room, set_board
 from appliance.school.sheets import Score, Sheet, check_sheet
-from appliance.school.tally import Library, Tally
+from appliance.school.tally import _TAP, Library, Tally
 from appliance.school.teachers import MAX_TEACHERS, enter, remove, save, set_pin, teacher, teachers
 from appliance.school.timetable import Period
 from appliance.usage.outbox import Outbox
 from appliance.usage.recorder import Event, Recorder
-from appliance.usage.sessions import Step
+from appliance.usage.sessions import Step, Stored
 from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import FormatError, NotFoundError, PinError, TooBigError, UsageError
 from tests.usage import BOARD, TRUE, HandClock
@@ -159,6 +162,10 @@ class Desk:
         self.clock.boot, self.clock.mono, self.clock.offset, self.clock.kind = name, 100.0, offset, kind
         self.recorder = Recorder(self.folder / "usage.db", self.clock)
 
+    def taps(self) -> list[Tap]:
+        with self.school.read() as db:
+            return [Tap(*tuple(row)) for row in db.execute(f"SELECT {_TAP} FROM tap ORDER BY number")]
+
     def rows(self, columns: str) -> list[tuple[object, ...]]:
         with self.school.read() as db:
             return [tuple(row) for row in db.execute(f"SELECT {columns} FROM class ORDER BY number")]
@@ -204,6 +211,73 @@ def test_a_name_stays_when_its_board_gets_a_room(desk: Desk) -> None:
     assert now is not None and now.tap == mine
     assert desk.tally.now(OTHER, "r-1") is None
     assert desk.tally.over(BOARD, "r-1") == mine and desk.tally.now(BOARD, "r-1") is None
+
+
+def test_many_pages_at_once_count_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One counts; the others take what was known, and wait only where that is nothing or lacks a tap."""
+    mine, real, begun, go_on = (
+        desk.tally.tap(desk.wang, BOARD, None, TEACH),
+        desk.tally._count,
+        Flag(),
+        Flag(),
+    )
+    counts: list[int] = []
+
+    def slow(calendar: object) -> object:
+        counts.append(1)
+        begun.set()
+        assert go_on.wait(10)
+        return real(None)
+
+    monkeypatch.setattr(desk.tally, "_count", slow)
+    with ThreadPoolExecutor(12) as pool:
+        first = [pool.submit(desk.tally.now, BOARD, None) for _ in range(10)]
+        assert begun.wait(10)
+        go_on.set()
+        assert {found.tap for one in first if (found := one.result(10))} == {mine} and len(counts) == 1
+        desk.clock.mono += 16
+        begun.clear()
+        go_on.clear()
+        later = pool.submit(desk.tally.now, BOARD, None)
+        assert begun.wait(10)
+        known = desk.tally.now(BOARD, None)  # waits for nobody
+        assert known is not None and known.tap == mine and not later.done()
+        second = desk.tally.tap(desk.wang, BOARD, None, TEACH)
+        waits = pool.submit(desk.tally.now, BOARD, None)
+        go_on.set()
+        found = waits.result(10)
+        assert found is not None and found.tap == second and len(counts) == 3
+
+
+def test_use_at_other_places_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_room(desk.school, check_room("三年级", ["三年级"], identity="r-1"))
+    set_board(desk.school, OTHER, "r-1", "right")
+    strange = Event("d" * 16, "poem", "r1", "video", "v", "ping", None, None, "page")
+    desk.tally.tap(desk.wang, BOARD, "r-1", TEACH)
+    for minute in range(25):
+        mine, theirs = ("ping" if minute else "open"), [replace(strange, visit=f"v{n}") for n in range(50)]
+        desk.recorder.record([replace(strange, board=OTHER, type=mine), *theirs])
+        desk.clock.mono += 60
+    read: list[str] = []
+    monkeypatch.setattr("appliance.school.tally.Stored", lambda *row: read.append(row[1]) or Stored(*row))
+    [one] = desk.tally.unsettled()
+    assert (one.seconds, one.place) == (23 * 60, "r-1") and set(read) == {OTHER}
+
+
+def test_one_board_cannot_fill_the_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_room(desk.school, check_room("三年级", ["三年级"], identity="r-1"))
+    for board in (BOARD, OTHER):
+        set_board(desk.school, board, "r-1", "right")
+    monkeypatch.setattr("appliance.school.tally._MOST_EVENTS", 100)
+    desk.tally.tap(desk.wang, BOARD, "r-1", TEACH)
+    flood = Event(OTHER, "poem", "r1", "video", "v", "ping", None, None, "page")
+    desk.recorder.record([flood] * 1000)
+    desk.teach(22)
+    desk.recorder.record([flood] * 1000)
+    steps = desk.tally._steps(desk.taps(), desk.tally._room())
+    assert sum(step.board == OTHER for step in steps) <= 100
+    [one] = desk.tally.unsettled()
+    assert one.seconds == 22 * 60
 
 
 def test_over_and_another_name(desk: Desk) -> None:

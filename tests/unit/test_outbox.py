@@ -14,6 +14,7 @@ from appliance.usage import outbox as outbox_module
 from appliance.usage.dating import NTP, Anchor
 from appliance.usage.outbox import Outbox, consumed_through, read_agent_status, read_batches
 from appliance.usage.recorder import Recorder
+from appliance.usage.sessions import Sessions, Stored
 from content_sync.core.timefloor import TimeFloor
 from content_sync.errors import SequenceConflictError
 from content_sync.formats import dsse
@@ -203,6 +204,63 @@ def test_a_new_usage_file_is_read_from_its_beginning(tmp_path: Path, sign: Sign)
     play(recorder, clock, "v9")
     round(box, tmp_path, clock, sign, county)
     assert len(set(county.sessions())) == 4
+    recorder.close()
+    box.close()
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 7])
+def test_taken_in_parts_it_is_the_same_whatever_goes_on_meanwhile(
+    tmp_path: Path, sign: Sign, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    """Also where one board's session holds the watermark back over many others."""
+    clock, parts, whole = HandClock(), Ledger(), Ledger()
+    recorder = Recorder(tmp_path / "usage.db", clock)
+    recorder.record([event("open", "long", "l9", "a" * 16), event("play", "long", "l9", "a" * 16)])
+    for number in range(12):
+        play(recorder, clock, f"v{number}", 120, f"l{number}")
+        recorder.record([event("ping", "long", "l9", "a" * 16)])
+    recorder.record([event("open", f"w{number}", f"l{number}", "d" * 16) for number in range(30)])
+    clock.boot, clock.mono = "boot-2", 50.0
+    recorder.close()
+    recorder = Recorder(tmp_path / "usage.db", clock)
+    play(recorder, clock, "v99")
+    for folder, county in ((tmp_path / "whole", whole), (tmp_path / "parts", parts)):
+        folder.mkdir()
+        (folder / "usage.db").symlink_to(tmp_path / "usage.db")
+        box = Outbox(folder / "outbox.db")
+        round(box, folder, clock, sign, county)
+        assert box.consume(folder / "usage.db", clock.boot, int(clock.mono * 1000)) == 0
+        box.close()
+        monkeypatch.setattr(outbox_module, "PART", part)
+    assert len(whole.sessions()) == 12 + 1 + 30 + 1
+    assert told_of(parts) == told_of(whole)
+    recorder.close()
+
+
+def told_of(county: Ledger) -> list[tuple[str, str, int, str]]:
+    """What a county was told, whatever the order."""
+    sessions = [one for batch in county.batches.values() for one in batch.sessions]
+    return sorted((one.id, one.lesson, one.seconds, one.ended) for one in sessions)
+
+
+def test_a_flood_is_taken_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of two hundred strange boards a minute: what is held at once is what a few minutes bring."""
+    clock, box = HandClock(), Outbox(tmp_path / "outbox.db")
+    monkeypatch.setattr(outbox_module, "PART", 100)
+    recorder = Recorder(tmp_path / "usage.db", clock)
+    for minute in range(60):
+        recorder.record([event("open", "v", "l1", f"{minute:08x}{n:08x}") for n in range(200)])
+        clock.mono += 60
+    held: list[int] = []
+    hear = Sessions.hear
+
+    def watched(self: Sessions, heard: Stored) -> object:
+        held.append(len(self._running) + len(self._spans) + len(self.ended))
+        return hear(self, heard)
+
+    monkeypatch.setattr(Sessions, "hear", watched)
+    assert box.consume(tmp_path / "usage.db", clock.boot, int(clock.mono * 1000) + 10**6) == 60 * 200
+    assert max(held) < 2000 and box.waiting() == 60 * 200
     recorder.close()
     box.close()
 

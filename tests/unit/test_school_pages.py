@@ -15,10 +15,12 @@ from werkzeug.test import Client
 
 from appliance import asked, digits, sticks
 from appliance.disks import Disk
-from appliance.school import baskets, sheets
+from appliance.school import baskets, sheets, teachers
 from appliance.school.database import School
+from appliance.school.tally import Tally
 from appliance.web import troubles
 from appliance.web.app import Board, create_app
+from appliance.web.classes import counted
 from appliance.web.pin import FIRST_SECONDS, Pin, set_pin
 from appliance.web.search.index import Index, Indexer
 from content_sync.adapters.sqlite import StateReader
@@ -33,6 +35,23 @@ OWN = {"Origin": "http://lesson.local"}
 BEHIND = ("/school/progress", "/school/space", "/school/network", "/school/stick", "/school/restart",
           "/pin/change")  # fmt: skip
 OPEN = ("/school", "/school/clock", "/school/problems", "/school/door", "/status", "/pin")
+
+
+def test_names_are_tapped_only_so_often_from_one_address(tmp_path: Path) -> None:
+    """Each is a row of school.db: three a board in ten minutes, where forty stand behind one address."""
+    site = Site(tmp_path)
+    wang = teachers.save(site.school, "王秀英", "语文")
+
+    def tap(address: str = "127.0.0.1") -> int:
+        here: Any = {
+            "base_url": "http://lesson.local",
+            "headers": OWN,
+            "environ_base": {"REMOTE_ADDR": address},
+        }
+        return site.client.post("/who", data={"teacher": wang}, **here).status_code
+
+    assert [tap() for _ in range(121)] == [303] * 120 + [429]
+    assert tap("10.0.0.9") == 303
 
 
 class Machine:
@@ -87,7 +106,7 @@ class Site:
         self.problems: list[dict[str, Any]] = []
         if pin:
             set_pin(self.paths.pin, pin)
-        self.pin = Pin(self.paths.pin, self.clock)
+        self.pin, self.school = Pin(self.paths.pin, self.clock), School(self.paths.school_db)
         self.app = create_app(
             Board(
                 self.paths.objects,
@@ -102,7 +121,10 @@ class Site:
                 machine=self.machine,
                 neighbours=lambda: [Neighbour("b-" + "1" * 16, "http://10.0.0.9")],
                 wifi="溪口<教室>",
-                school=School(self.paths.school_db),
+                school=self.school,
+                tally=Tally(
+                    self.school, self.paths.usage_db, self.paths.outbox_db, self.clock, counted(self.reader)
+                ),
             )
         )
         self.client = Client(self.app)

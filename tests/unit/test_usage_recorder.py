@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from appliance.usage import database, recorder
 from appliance.usage.recorder import Recorder
-from content_sync.errors import BusyError, FormatError, NewerDataError, StorageError
+from content_sync.errors import BusyError, DiskFullError, FormatError, NewerDataError, StorageError
 from tests.usage import HandClock, event
 
 
@@ -155,6 +155,27 @@ def test_prune_forgets_by_number_and_keeps_the_newest(
     assert [row[0] for row in rows(tmp_path / "usage.db")] == list(range(41, 51))
     made.record([event("ping")])
     assert rows(tmp_path / "usage.db")[-1][0] == 51
+    made.close()
+
+
+def test_so_many_events_and_no_more_until_some_were_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest are kept: they were acknowledged."""
+    monkeypatch.setattr(recorder, "KEEP_EVENTS", 5)
+    monkeypatch.setattr(recorder, "MOST_EVENTS", 40)
+    clock, taken = HandClock(), [0]
+    made = Recorder(tmp_path / "usage.db", clock, lambda: taken[0])
+    made.record([event("ping", f"v{number}") for number in range(40)])
+    with pytest.raises(DiskFullError):
+        made.record([event("ping")])
+    assert [row[0] for row in rows(tmp_path / "usage.db")] == list(range(1, 41))
+    taken[0] = 30
+    clock.mono += 61  # not an hour
+    with pytest.raises(DiskFullError):  # this group prunes
+        made.record([event("ping")])
+    made.record([event("ping")])
+    assert [row[0] for row in rows(tmp_path / "usage.db")] == list(range(31, 42))
     made.close()
 
 

@@ -267,16 +267,47 @@ def event(**more: Any) -> dict[str, Any]:
 
 def test_events(small: Small) -> None:
     small.get("/")
-    sent = [event(lesson=small.main.id), event(type="close", position=None, at=99, more="ignored")]
+    sent = [
+        event(lesson=small.main.id),
+        event(lesson=small.main.id, type="close", position=None, at=99, more="ignored"),
+    ]
     assert small.post({"events": sent}, Origin="http://lesson.local").status_code == 204
     one, two = small.records.events
     assert (one.kind, one.origin, one.at, one.position) == ("video", "page", 12, 3)
-    assert (two.kind, two.type) == ("other", "close")
+    assert (two.kind, two.type, two.position, two.at) == ("video", "close", None, 99)
     cookie = small.client.get_cookie("board", domain="lesson.local")
     assert cookie is not None and one.board == cookie.value == two.board
     nameless = Client(small.app)
-    assert nameless.post("/api/v1/events", data=json.dumps({"events": [event()]})).status_code == 204
+    told = json.dumps({"events": [event(lesson=small.main.id)]})
+    assert nameless.post("/api/v1/events", data=told).status_code == 204
+    assert len(small.records.events) == 3
     assert re.fullmatch("[0-9a-f]{16}", small.records.events[-1].board)
+
+
+def test_use_of_what_the_box_never_had_is_answered_and_not_recorded(own: Small) -> None:
+    lesson = own.main.id
+    invented = [event(), event(lesson=lesson, resource="r99"), event(lesson=lesson)]
+    assert own.post({"events": invented}).status_code == 204
+    assert [(one.lesson, one.resource) for one in own.records.events] == [(lesson, "r1")]
+    with sqlite3.connect(own.box.paths.state_db) as db:
+        db.execute("DELETE FROM lesson WHERE id = ?", (lesson,))
+    assert own.reader.present_lesson(lesson) is None
+    assert own.post({"events": [event(lesson=lesson, type="close")]}).status_code == 204
+    assert [(one.kind, one.type) for one in own.records.events] == [("video", "play"), ("video", "close")]
+
+
+def test_events_of_one_address_have_a_limit_that_forty_boards_do_not_meet(own: Small) -> None:
+    turned = [event(lesson=own.main.id)] * 70
+    assert [own.post({"events": turned}).status_code for _ in range(40)] == [204] * 40
+    assert [own.post({"events": turned}).status_code for _ in range(4)] == [204, 204, 429, 429]
+    assert len(own.records.events) == 42 * 70
+    other = {"REMOTE_ADDR": "10.0.0.9"}
+    answer = own.client.post("/api/v1/events", json={"events": turned}, environ_base=other)
+    assert answer.status_code == 204
+    for number in range(200):
+        other["REMOTE_ADDR"] = f"10.0.1.{number}"
+        own.client.post("/api/v1/events", json={"events": turned}, environ_base=other)
+    assert 11_900 < len(own.records.events) <= 12_000
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@
   lesson.marked = marked;
   lesson.position = function () { return Number(screen.getAttribute('data-page')) || null; };
 
-  /* use: kept until the box has answered that it is written down */
+  /* use: kept until the box has answered that it is written down; after 429 it waits */
   function body(events) { return JSON.stringify({ events: events }); }
   function event(type) {
     return {
@@ -35,6 +35,7 @@
     };
   }
   var sending = false;
+  function again() { sending = false; send(); }
   function send() {
     var batch = queue.slice(0, 50), http;
     if (sending || !batch.length) { return; }
@@ -44,12 +45,11 @@
     http.setRequestHeader('Content-Type', 'application/json');
     http.onreadystatechange = function () {
       if (http.readyState !== 4) { return; }
-      sending = false;
-      if (http.status === 204 || (http.status >= 400 && http.status < 500)) {
+      if (http.status === 204 || (http.status >= 400 && http.status < 500 && http.status !== 429)) {
         queue.splice(0, batch.length);
-        if (queue.length) { send(); }
+        again();
       } else {
-        setTimeout(send, 5000);
+        setTimeout(again, http.status === 429 ? 30000 : 5000);
       }
     };
     http.send(body(batch));
