@@ -191,7 +191,7 @@ def test_a_stop_is_still_up_after_a_reload(
     page.goto(f"{address}?t=8")
     tab.until("!document.getElementById('card').hidden")
     for _ in range(2):  # also when it had stood there again
-        page.goto(web.url)
+        page.wait_for_timeout(2000)  # the pause is told meanwhile
         page.goto(address)
         tab.until("!document.getElementById('card').hidden")
         page.wait_for_timeout(500)
@@ -213,7 +213,7 @@ def test_a_television_stops_there_too(
     tab.until("!document.getElementById('stop9').hidden")
     assert page.evaluate("document.getElementById('media').paused") and abs(at(tab) - 10) < 0.3
     assert page.inner_text("#stop9-do") == "全班齐读两遍" and "大约2分钟" in page.inner_text("#stop9")
-    page.goto(f"{web.url}/tv")
+    page.wait_for_timeout(2000)  # the pause is told meanwhile
     page.goto(f"{web.url}/tv/lesson/{made[1].id}/r1")  # as after a power cut: it is still up
     tab.until("!!window.tvKey && !document.getElementById('stop9').hidden")
     page.wait_for_timeout(500)
