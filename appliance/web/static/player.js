@@ -379,7 +379,7 @@
 
   on(media, 'timeupdate', passed);
   each(['seeked', 'durationchange'], function (type) { on(media, type, draw); });
-  on(media, 'play', function () { putAway(); state(); lesson.tell('play'); });
+  on(media, 'play', function () { if (!media.paused) { putAway(); } state(); lesson.tell('play'); }); /* a stop may have ended it by now */
   on(media, 'pause', function () { state(); if (!media.ended) { lesson.tell('pause'); } });
   on(media, 'ended', function () { state(); lesson.tell('ended'); });
   captions();

@@ -159,7 +159,8 @@
   if (card) {
     media.addEventListener('timeupdate', passed, false);
     ['play', 'seeking'].forEach(function (type) {
-      media.addEventListener(type, function () { if (type === 'play' || media.currentTime !== before) { card.hidden = true; before = media.currentTime; } }, false);
+      /* a play that a stop has ended by now is none */
+      media.addEventListener(type, function () { if (type === 'play' ? !media.paused : media.currentTime !== before) { card.hidden = true; before = media.currentTime; } }, false);
     });
   }
   if (media) {
