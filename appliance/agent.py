@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -50,9 +49,8 @@ def read_floor(paths: BoxPaths) -> TimeFloor:
     """The time floor as sync last wrote it; an empty one before that. Raises StorageError, NewerDataError."""
     try:
         with closing(StateReader(paths.state_db)) as state:
-            text = state.meta("floor")
-        return TimeFloor() if text is None else TimeFloor(**json.loads(text))
-    except (SetupError, ValueError, TypeError):
+            return TimeFloor.stored(state.meta("floor"))
+    except SetupError:
         return TimeFloor()
 
 

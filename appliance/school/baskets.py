@@ -66,12 +66,12 @@ def make(school: School, name: str) -> str:
     identity = secrets.token_hex(8)
     with school.write() as db:
         if db.execute("SELECT count(*) FROM basket").fetchone()[0] >= _MOST_BASKETS:
-            db.execute(
+            gone = db.execute(
                 "DELETE FROM basket WHERE id = (SELECT id FROM basket WHERE lesson IS NULL"
                 " AND id NOT IN (SELECT basket FROM basket_item) ORDER BY made LIMIT 1)"
             )
-        if db.execute("SELECT count(*) FROM basket").fetchone()[0] >= _MOST_BASKETS:
-            raise LocalError(f"at most {_MOST_BASKETS} baskets")
+            if not gone.rowcount:
+                raise LocalError(f"at most {_MOST_BASKETS} baskets")
         made = db.execute("SELECT coalesce(max(made), 0) + 1 FROM basket").fetchone()[0]
         title = clean(name, _MOST_NAME) or f"备课篮{made}"
         db.execute("INSERT INTO basket VALUES (?, ?, ?, NULL)", (identity, title, made))

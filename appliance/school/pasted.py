@@ -179,6 +179,3 @@ def _number(text: str) -> int:
 
 def _long(name: str, known: Sequence[str]) -> str:
     return name if name in known else _SHORT.get(name, name)
-
-
-# school.db

@@ -212,6 +212,9 @@ def check_slot(slot: Slot, periods: int = MAX_PERIODS) -> Slot:
     return slot
 
 
+# school.db
+
+
 def load(school: School, room: str) -> Timetable:
     """The timetable of a room. Raises BusyError, StorageError."""
     found: Timetable = school.kept(("timetable", room), lambda: _read(school, room))

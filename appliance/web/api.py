@@ -221,20 +221,20 @@ def blueprint(board: Board) -> Blueprint:
 
         return made()
 
+    def _here(event: Event) -> str | None:
+        """The kind of a resource that is here, else None."""
+        lesson = reader.present_lesson(event.lesson)
+        return next((r.kind for r in lesson.resources if r.id == event.resource), None) if lesson else None
+
     def _kind(event: Event) -> str | None:
-        """The kind of a resource that is here, or was while a page of it told of its use; else None."""
-        key, lesson = (event.lesson, event.resource), reader.present_lesson(event.lesson)
-        kind = next((r.kind for r in lesson.resources if r.id == event.resource), None) if lesson else None
+        """The same of one that is here, or was while a page of it told of its use."""
+        key, kind = (event.lesson, event.resource), _here(event)
         if kind is None:
             return seen.get(key)
         if len(seen) >= _MOST_SEEN:
             seen.clear()
         seen[key] = kind
         return kind
-
-    def _known(event: Event) -> bool:
-        lesson = reader.present_lesson(event.lesson)
-        return lesson is not None and any(r.id == event.resource for r in lesson.resources)
 
     @routes.post("/api/v1/events")
     def events() -> Response:
@@ -250,7 +250,7 @@ def blueprint(board: Board) -> Blueprint:
             response = error(503, fault.code, fault.what)
             response.headers["Retry-After"] = "5"
             return response
-        note_events([event for event in received if _known(event)])
+        note_events([event for event in received if _here(event) is not None])
         plays = any(event.type in _PLAYS and event.kind in _MEDIA for event in received)
         if board.sign is not None and plays:
             board.sign.plays(_PLAYS_ON)

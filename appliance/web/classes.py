@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import re
 from typing import TYPE_CHECKING, Any
@@ -268,8 +267,8 @@ def counted(reader: StateReader) -> Library:
 
     def floor() -> TimeFloor:
         try:
-            return TimeFloor(**json.loads(reader.meta("floor") or "{}"))
-        except (LessonBoxError, ValueError, TypeError):
+            return TimeFloor.stored(reader.meta("floor"))
+        except LessonBoxError:
             return TimeFloor()
 
     return Library(title, training, floor, lambda: reader.term()[1])

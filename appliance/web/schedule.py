@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -62,10 +61,7 @@ def local_time(board: Board) -> datetime.datetime | None:
     """Local time, or None when the clock cannot be right, as docs/usage.md judges it; but by what the county
     signed last, doubted or not: a stick after two years gives a box that kept the time its date back."""
     now = board.clock.wall()
-    try:
-        signed = TimeFloor(**json.loads(board.reader.meta("floor") or "{}")).shown
-    except (ValueError, TypeError):
-        signed = None
+    signed = TimeFloor.stored(board.reader.meta("floor")).shown
     floor = TimeFloor(signed or int(board.reader.meta("issued") or 0) or None)
     if not believable(int(now), floor, board.clock.source()):
         return None

@@ -173,10 +173,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
     patience = 10
     unreadable: Callable[[str], None]
     again = False
-    _busy: Counter[str]
-    _waiting: defaultdict[str, deque[Any]]
     _pulse = Pulse()
     _threads_work: Future[None] | None = None
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._busy = Counter[str]()
+        self._waiting = defaultdict[str, deque[Any]](deque)
 
     def handle_quit(self, sig: int, frame: object) -> None:
         """SIGINT and SIGQUIT: end as by SIGTERM, for no arbiter hears them first."""
@@ -308,7 +311,6 @@ def serve(
     loaded = SimpleNamespace(wsgi=lambda: load(worker.begin_anew))
     worker: _Worker = _Worker(0, 0, [pages.dup(), courseware.dup()], loaded, 0, config, _Log(config))
     worker.patience, worker.unreadable = how.patience, how.unreadable
-    worker._busy, worker._waiting = Counter(), defaultdict(deque)
     worker.pid = os.getpid()
     worker.init_process()
     if worker.again:

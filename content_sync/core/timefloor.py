@@ -5,6 +5,8 @@ Pure. All times are unix seconds. On a box nothing is refused because of a time.
 
 from __future__ import annotations
 
+import json
+
 from msgspec import Struct
 
 from content_sync.errors import ClockError
@@ -22,6 +24,14 @@ class TimeFloor(Struct, frozen=True):
 
     floor: int | None = None
     doubted: int | None = None
+
+    @classmethod
+    def stored(cls, text: str | None) -> TimeFloor:
+        """As sync has written it into state.db; an empty one before that, or where it is damaged."""
+        try:
+            return cls(**json.loads(text or "{}"))
+        except (ValueError, TypeError):
+            return cls()
 
     def accept(self, time: int) -> TimeFloor:
         """After a newer version (of a timestamp or of the envelope) that carries `time` was accepted.

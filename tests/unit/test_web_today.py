@@ -130,6 +130,11 @@ class Point:
         set_board(self.school, self.board, room.id, "right")
         return room
 
+    def add_teacher(self) -> None:
+        """王老师, by an id that tests know."""
+        with self.school.write() as db:
+            db.execute("INSERT INTO teacher (id, name) VALUES ('0123456789abcdef', '王老师')")
+
     def unlock(self) -> str:
         """Enter the PIN; what forms carry."""
         self.post("/pin", pin=PIN, next="/school/rooms")
@@ -495,8 +500,7 @@ def test_the_grid_is_saved_as_it_is_shown(point: Point) -> None:
 def test_a_teacher_stays_where_the_form_does_not_show_one(point: Point) -> None:
     secret = point.unlock()
     save_room(point.school, THREE)
-    with point.school.write() as db:
-        db.execute("INSERT INTO teacher (id, name) VALUES ('0123456789abcdef', '王老师')")
+    point.add_teacher()
     path = "/school/timetable/r-1"
     point.post(path, secret=secret, teachers="1", **{"s-1-1-0-0": "语文", "t-1-1-0-0": "0123456789abcdef"})
     point.post(path, secret=secret, **{"s-1-1-0-0": "数学"})
@@ -620,8 +624,7 @@ def test_what_the_grid_shows_more_of_is_saved_first(point: Point) -> None:
     """单双周, 老师 and 周末 are buttons of the form: nothing that was filled in is lost, no mode goes off."""
     secret = point.unlock()
     save_room(point.school, THREE)
-    with point.school.write() as db:
-        db.execute("INSERT INTO teacher (id, name) VALUES ('0123456789abcdef', '王老师')")
+    point.add_teacher()
     path = "/school/timetable/r-1"
     page, form = point.get(path).text, {"s-1-1-0-0": "语文"}
     for number, name in enumerate(("weeks", "teachers", "weekend")):

@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,11 +90,9 @@ class Index:
         except LessonBoxError:
             return None
 
-    @contextmanager
-    def _library(self) -> Iterator[Library]:
+    def _library(self) -> AbstractContextManager[Library]:
         identity = self._identity()
-        with self._resting.lent(identity, lambda: (identity, Library(self.path))) as library:
-            yield library
+        return self._resting.lent(identity, lambda: (identity, Library(self.path)))
 
     def close(self) -> None:
         """Close the connections."""
